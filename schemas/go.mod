@@ -1,0 +1,3 @@
+module tenure/schemas
+
+go 1.26.0

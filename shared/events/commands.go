@@ -1,0 +1,185 @@
+package events
+
+// Register signs a tenant up. The one command with personal data.
+type Register struct {
+	Name      string `json:"name"`
+	Email     string `json:"email"`
+	Plan      string `json:"plan"`
+	Region    string `json:"region,omitempty"`
+	GDPR      bool   `json:"gdpr,omitempty"`
+	TrialDays int    `json:"trial_days,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*Register) EventType() string { return "tenure.command.register.v1" }
+
+// ConfirmPayment asks to go on with a sign-up; it is refused until billing has seen the live subscription.
+type ConfirmPayment struct {
+}
+
+// EventType names the type on the bus.
+func (*ConfirmPayment) EventType() string { return "tenure.command.confirm_payment.v1" }
+
+// CancelSignup gives up a sign-up that was not paid for.
+type CancelSignup struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*CancelSignup) EventType() string { return "tenure.command.cancel_signup.v1" }
+
+// RetryProvisioning begins a failed provisioning again.
+type RetryProvisioning struct {
+}
+
+// EventType names the type on the bus.
+func (*RetryProvisioning) EventType() string { return "tenure.command.retry_provisioning.v1" }
+
+// Abandon gives up a failed provisioning: releases, refunds, frees the id.
+type Abandon struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*Abandon) EventType() string { return "tenure.command.abandon.v1" }
+
+// Upgrade asks for a higher plan.
+type Upgrade struct {
+	Plan     string `json:"plan"`
+	Reason   string `json:"reason,omitempty"`
+	PlanHash string `json:"plan_hash,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*Upgrade) EventType() string { return "tenure.command.upgrade.v1" }
+
+// Downgrade asks for a lower plan.
+type Downgrade struct {
+	Plan string `json:"plan"`
+	// At is period_end (default) or now.
+	At string `json:"at,omitempty"`
+	// Resolution of data over the new limits: refuse (default), freeze or archive.
+	Resolution string `json:"resolution,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+	PlanHash   string `json:"plan_hash,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*Downgrade) EventType() string { return "tenure.command.downgrade.v1" }
+
+// CancelChange drops the pending change.
+type CancelChange struct {
+}
+
+// EventType names the type on the bus.
+func (*CancelChange) EventType() string { return "tenure.command.cancel_change.v1" }
+
+// ConvertTrial turns a trial into a paid plan; billing answers whether it is paid.
+type ConvertTrial struct {
+}
+
+// EventType names the type on the bus.
+func (*ConvertTrial) EventType() string { return "tenure.command.convert_trial.v1" }
+
+// Suspend closes access.
+type Suspend struct {
+	Reason string `json:"reason"`
+	// Block is admin (default) or abuse.
+	Block string `json:"block,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*Suspend) EventType() string { return "tenure.command.suspend.v1" }
+
+// Resume lifts the admin and abuse blocks.
+type Resume struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*Resume) EventType() string { return "tenure.command.resume.v1" }
+
+// Export asks for an archive of everything.
+type Export struct {
+	Since   string   `json:"since,omitempty"`
+	Include []string `json:"include,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*Export) EventType() string { return "tenure.command.export.v1" }
+
+// CancelExport stops the running export.
+type CancelExport struct {
+	ExportID string `json:"export_id"`
+}
+
+// EventType names the type on the bus.
+func (*CancelExport) EventType() string { return "tenure.command.cancel_export.v1" }
+
+// Delete asks for deletion after the retention.
+type Delete struct {
+	// RetentionDays: nil is the policy's default; anything outside its range is refused, never corrected.
+	RetentionDays *int   `json:"retention_days,omitempty"`
+	Reason        string `json:"reason,omitempty"`
+	Confirm       string `json:"confirm,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*Delete) EventType() string { return "tenure.command.delete.v1" }
+
+// CancelDeletion brings a leaving tenant back as it was.
+type CancelDeletion struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*CancelDeletion) EventType() string { return "tenure.command.cancel_deletion.v1" }
+
+// Reactivate brings a suspended, leaving or deleted tenant back.
+type Reactivate struct {
+	Plan string `json:"plan,omitempty"`
+	// RestoreData: nil is true.
+	RestoreData *bool  `json:"restore_data,omitempty"`
+	Reason      string `json:"reason,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*Reactivate) EventType() string { return "tenure.command.reactivate.v1" }
+
+// PlaceHold forbids destruction.
+type PlaceHold struct {
+	Reason string `json:"reason"`
+}
+
+// EventType names the type on the bus.
+func (*PlaceHold) EventType() string { return "tenure.command.place_hold.v1" }
+
+// ReleaseHold lifts one legal hold, or all when HoldID is empty.
+type ReleaseHold struct {
+	HoldID string `json:"hold_id,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*ReleaseHold) EventType() string { return "tenure.command.release_hold.v1" }
+
+func init() {
+	register[Register]()
+	register[ConfirmPayment]()
+	register[CancelSignup]()
+	register[RetryProvisioning]()
+	register[Abandon]()
+	register[Upgrade]()
+	register[Downgrade]()
+	register[CancelChange]()
+	register[ConvertTrial]()
+	register[Suspend]()
+	register[Resume]()
+	register[Export]()
+	register[CancelExport]()
+	register[Delete]()
+	register[CancelDeletion]()
+	register[Reactivate]()
+	register[PlaceHold]()
+	register[ReleaseHold]()
+}

@@ -1,0 +1,48 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The streams.
+const (
+	StreamCommands = "TENURE_COMMANDS"
+	StreamEvents   = "TENURE_EVENTS"
+	StreamUsage    = "TENURE_USAGE"
+)
+
+// duplicateWindow lets the server drop what a relay sends twice after a reconnect. A saving; inboxes are the guarantee.
+const duplicateWindow = 2 * time.Minute
+
+// topology is every stream there is. All of them: files, discard new (a full stream refuses, it never forgets), no deletes
+// and no purges over the API.
+func topology(replicas int) []jetstream.StreamConfig {
+	stream := func(name, description string, maxAge time.Duration, subject string) jetstream.StreamConfig {
+		return jetstream.StreamConfig{
+			Name: name, Description: description, Subjects: []string{subject}, MaxAge: maxAge,
+			Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
+			DenyDelete: true, DenyPurge: true, Duplicates: duplicateWindow, Replicas: replicas,
+		}
+	}
+	return []jetstream.StreamConfig{
+		// One day: register carries a name and an e-mail, and they may not outlive their use here.
+		stream(StreamCommands, "what upstream services ask for", 24*time.Hour, "tenure.commands.>"),
+		stream(StreamEvents, "what has happened, from every service's log", 0, "tenure.events.>"),
+		stream(StreamUsage, "metered use, until billing has counted it", 7*24*time.Hour, "tenure.usage.>"),
+	}
+}
+
+// EnsureTopology creates or updates the streams. A stream that exists is never deleted, whatever its settings: an error
+// says what could not be changed.
+func (b *Bus) EnsureTopology(ctx context.Context) error {
+	for _, want := range topology(b.cfg.Replicas) {
+		if _, err := b.js.CreateOrUpdateStream(ctx, want); err != nil {
+			return fmt.Errorf("stream %s: %w", want.Name, err)
+		}
+	}
+	return nil
+}

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -84,11 +83,23 @@ func SplitType(eventType string) (service, name string) {
 	return service, rest[:i]
 }
 
-var tenantID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+// MaxTenantID is the longest tenant id, in bytes.
+const MaxTenantID = 64
 
 // ValidTenantID reports whether id may name a tenant: it is a subject token, an S3 key part and a URL part, so
 // that nothing but letters, digits, "_" and "-" is let in.
-func ValidTenantID(id string) bool { return tenantID.MatchString(id) }
+func ValidTenantID(id string) bool {
+	if id == "" || len(id) > MaxTenantID {
+		return false
+	}
+	for i := 0; i < len(id); i++ {
+		c := id[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
 
 // MaxBody is the largest encoded message that is accepted, in bytes.
 const MaxBody = 64 << 10

@@ -1,0 +1,91 @@
+package tenant
+
+import "time"
+
+// Facts are looked up by the caller for each command, answers to steps and timers included.
+type Facts struct {
+	// Plans are ordered from the lowest to the highest: the order is the hierarchy.
+	Plans        []Plan
+	Participants []Participant
+	Usage        Usage
+	// PeriodEnd is the end of the period that is paid for, as billing last told; zero when there is none.
+	PeriodEnd time.Time
+	// PlanHash is that of the preview as it would be made now; a command that names another is refused.
+	PlanHash string
+	Policy   Policy
+}
+
+// Plan is one row of the catalogue.
+type Plan struct {
+	Name   string
+	Paid   bool
+	Limits Limits
+	// Grace overrides Policy.Grace for this plan.
+	Grace *time.Duration
+}
+
+// Limits of a plan. Zero is unlimited.
+type Limits struct {
+	Queries   int64 // in a calendar month
+	Documents int64
+	StorageGB float64
+}
+
+// Usage is what billing metered last.
+type Usage struct {
+	Queries   int64 // in this calendar month
+	Documents int64
+	StorageGB float64
+}
+
+// Participant is a system that takes part in steps.
+type Participant struct {
+	Name       string
+	Actions    []string
+	NeedsDrain bool
+	Timeout    time.Duration // zero: Policy.StepTimeout
+}
+
+// Policy is what the operator set, already picked for this tenant's region and plan.
+type Policy struct {
+	RetentionMin     int // days
+	RetentionMax     int
+	RetentionDefault int
+	RetentionGDPRMax int // bounds the others for gdpr tenants
+	// Day scales every period given in days; 24h outside of tests.
+	Day           time.Duration
+	Grace         time.Duration // zero: a failed payment suspends at once
+	GraceExempt   bool          // an unpaid tenant is never suspended
+	SignupTimeout time.Duration
+	DrainTimeout  time.Duration
+	StepTimeout   time.Duration
+	StepAttempts  int
+	// StepBackoff is the wait before the second try; it doubles up to maxBackoff.
+	StepBackoff   time.Duration
+	ExportsPerDay int
+}
+
+// DefaultPolicy is what holds when the operator sets nothing.
+func DefaultPolicy() Policy {
+	return Policy{
+		RetentionMin: 1, RetentionMax: 90, RetentionDefault: 30, RetentionGDPRMax: 30,
+		Day:           24 * time.Hour,
+		Grace:         7 * 24 * time.Hour,
+		SignupTimeout: 24 * time.Hour,
+		DrainTimeout:  time.Minute,
+		StepTimeout:   time.Minute,
+		StepAttempts:  5,
+		StepBackoff:   time.Second,
+		ExportsPerDay: 24,
+	}
+}
+
+// DefaultPlans is the catalogue when no plan file replaces it.
+func DefaultPlans() []Plan {
+	return []Plan{
+		{Name: "free", Limits: Limits{Queries: 100, Documents: 50, StorageGB: 0.1}},
+		{Name: "starter", Paid: true, Limits: Limits{Queries: 10_000, Documents: 5_000, StorageGB: 5}},
+		{Name: "professional", Paid: true, Limits: Limits{Queries: 100_000, Documents: 50_000, StorageGB: 50}},
+		{Name: "enterprise", Paid: true},
+	}
+}

@@ -1,0 +1,145 @@
+// Package tenant is the tenant's state machine: Decide says which events a command leads to, Evolve what an event
+// makes of a state. Transitions are data (table.go); sagas with their steps, retries and compensation are decided
+// here as well, so that one tenant's whole life is serialised by one log.
+//
+// The package is pure: no clock, no randomness, no I/O. Time, ids and looked-up facts arrive in the Command. All of
+// its functions may be called from many goroutines at once; none changes what it is given.
+package tenant
+
+import (
+	"slices"
+	"time"
+
+	"tenure/shared/events"
+)
+
+// StateName is the one state a tenant is in. What stands beside it (a running export, blocks, holds) is not part
+// of the name.
+type StateName string
+
+// The states. None is a tenant of whom the log knows nothing.
+const (
+	None               StateName = ""
+	PendingPayment     StateName = "pending_payment"
+	Provisioning       StateName = "provisioning"
+	ProvisioningFailed StateName = "provisioning_failed"
+	Abandoned          StateName = "abandoned"
+	Trialing           StateName = "trialing"
+	Active             StateName = "active"
+	Upgrading          StateName = "upgrading"
+	Downgrading        StateName = "downgrading"
+	PastDue            StateName = "past_due"
+	Suspended          StateName = "suspended"
+	Reactivating       StateName = "reactivating"
+	Deleting           StateName = "deleting"
+	Purging            StateName = "purging"
+	Deleted            StateName = "deleted"
+)
+
+// Exporting is what an active tenant shows while an export runs. It is a status for people, never a state.
+const Exporting = "exporting"
+
+// The kinds of events.Block. All but BlockOverLimit close access.
+const (
+	BlockPayment   = "payment"
+	BlockTrial     = "trial"
+	BlockAdmin     = "admin"
+	BlockAbuse     = "abuse"
+	BlockOverLimit = "over_limit"
+)
+
+// State is all that the log of one tenant says about it, folded by Evolve. It is stored as JSON with every
+// transition, so that everything absent is left out.
+type State struct {
+	ID      string    `json:"id,omitempty"`
+	Name    StateName `json:"state,omitempty"`
+	Version int64     `json:"version,omitempty"` // the sequence of the last event
+	Plan    string    `json:"plan,omitempty"`
+	Region  string    `json:"region,omitempty"`
+	GDPR    bool      `json:"gdpr,omitempty"`
+	// Generation counts the lives of this id, from 1.
+	Generation int64     `json:"generation,omitempty"`
+	CreatedAt  time.Time `json:"created_at,omitzero"`
+
+	Blocks []events.Block `json:"blocks,omitempty"`
+	Holds  []Hold         `json:"holds,omitempty"`
+
+	// SignupExpiresAt ends a sign-up that was not paid for; TrialEndsAt a trial that was not converted.
+	SignupExpiresAt time.Time `json:"signup_expires_at,omitzero"`
+	TrialEndsAt     time.Time `json:"trial_ends_at,omitzero"`
+	// Grace is there while something is unpaid and access stays open all the same.
+	Grace *Grace `json:"grace,omitempty"`
+
+	Pending        *PendingChange  `json:"pending,omitempty"`
+	Deletion       *Deletion       `json:"deletion,omitempty"`
+	QueuedDeletion *QueuedDeletion `json:"queued_deletion,omitempty"`
+
+	// Lease is the one operation that excludes others; Export the one running export, which excludes only a second.
+	Lease  *Operation `json:"lease,omitempty"`
+	Export *Export    `json:"export,omitempty"`
+	// RecentExports are the times of the exports that count for the daily limit.
+	RecentExports []time.Time `json:"recent_exports,omitempty"`
+}
+
+// Hold is a legal hold: nothing is destroyed while one is there.
+type Hold struct {
+	ID     string    `json:"id"`
+	Reason string    `json:"reason,omitempty"`
+	Since  time.Time `json:"since"`
+}
+
+// Grace is the time between an unpaid invoice and the suspension. A zero EndsAt never ends: the tenant is exempt.
+type Grace struct {
+	EndsAt time.Time `json:"ends_at,omitzero"`
+}
+
+// PendingChange is a downgrade that waits for the end of the paid period.
+type PendingChange struct {
+	OperationID string    `json:"operation_id,omitempty"`
+	Command     string    `json:"command"`
+	Plan        string    `json:"plan"`
+	DueAt       time.Time `json:"due_at"`
+	Resolution  string    `json:"resolution,omitempty"`
+}
+
+// Deletion is a promise with a window: not before ScheduledFor, verified by Latest. It stays while the tenant is
+// being reactivated, so that a failed reactivation falls back on the same deadline.
+type Deletion struct {
+	RequestedAt   time.Time `json:"requested_at"`
+	ScheduledFor  time.Time `json:"scheduled_for"`
+	Latest        time.Time `json:"latest"`
+	RetentionDays int       `json:"retention_days"`
+	PreviousState StateName `json:"previous_state"`
+	// DeferredBy names the holds and the export that keep a due purge from beginning. While it is set the timer is
+	// disarmed: the end of a hold or of the export takes the purge up again.
+	DeferredBy []string `json:"deferred_by,omitempty"`
+}
+
+// QueuedDeletion waits until the running change is undone.
+type QueuedDeletion struct {
+	RequestedAt   time.Time `json:"requested_at"`
+	RetentionDays int       `json:"retention_days"`
+	Reason        string    `json:"reason,omitempty"`
+}
+
+// Export is the running export.
+type Export struct {
+	ID          string    `json:"id"`
+	RequestedAt time.Time `json:"requested_at"`
+}
+
+// Status is the one word for people: the state, except that an active tenant with a running export is exporting.
+func (s State) Status() string {
+	if s.Name == Active && s.Export != nil {
+		return Exporting
+	}
+	return string(s.Name)
+}
+
+// NeedsOperator reports whether an operation can go neither forward nor back by itself.
+func (s State) NeedsOperator() bool { return s.Lease != nil && s.Lease.Status == LeaseStuck }
+
+// Blocked reports whether a block of this kind is there.
+func (s State) Blocked(kind string) bool {
+	return slices.ContainsFunc(s.Blocks, func(b events.Block) bool { return b.Kind == kind })
+}

@@ -1,0 +1,79 @@
+package datamap_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tenure/services/connectors/datamap"
+)
+
+func TestSample(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "datamap.yaml")
+	if err := os.WriteFile(path, datamap.Sample, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, err := datamap.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{
+		"SAMPLE_DATABASE_URL": "postgres://127.0.0.1:1/nowhere",
+		"TENURE_S3_BUCKET":    "tenure",
+		"AWS_ENDPOINT_URL":    "http://127.0.0.1:1",
+		"AWS_REGION":          "us-east-1",
+	}
+	stores, err := m.Open(t.Context(), func(name string) string { return env[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stores.Close()
+	var names []string
+	for _, s := range stores {
+		names = append(names, s.Name())
+	}
+	if got := strings.Join(names, " "); got != "sample archive" {
+		t.Errorf("stores are %q", got)
+	}
+}
+
+func TestOpenNamesTheMissingVariable(t *testing.T) {
+	m, err := datamap.Parse(datamap.Sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = m.Open(t.Context(), func(string) string { return "" })
+	if err == nil || !strings.Contains(err.Error(), "SAMPLE_DATABASE_URL") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	const table = `stores: [{name: a, postgres: {url_env: URL, tables: [{table: t, tenant: tenant_id, key: [id]`
+	for name, file := range map[string]string{
+		"nothing":                     ``,
+		"no stores":                   `stores: 3`,
+		"no YAML":                     `stores: [`,
+		"an unknown field":            `{stores: [], extra: 1}`,
+		"a store of no kind":          `stores: [{name: a}]`,
+		"a store of two kinds":        table + `}]}, s3: {bucket_env: B, prefix: "{tenant}/"}}]`,
+		"a misspelt column":           table + `, tennant: x}]}}]`,
+		"a kind without columns":      table + `, kind: documents}]}}]`,
+		"an unknown kind":             table + `, kind: "../../x", columns: [id]}]}}]`,
+		"no key":                      `stores: [{name: a, postgres: {url_env: URL, tables: [{table: t, tenant: tenant_id}]}}]`,
+		"a name that is a path":       `stores: [{name: ../a, s3: {bucket_env: B, prefix: "{tenant}/"}}]`,
+		"a prefix without a tenant":   `stores: [{name: a, s3: {bucket_env: B, prefix: "x/"}}]`,
+		"a prefix that others share":  `stores: [{name: a, s3: {bucket_env: B, prefix: "x/{tenant}"}}]`,
+		"a prefix that others end in": `stores: [{name: a, s3: {bucket_env: B, prefix: "x-{tenant}/"}}]`,
+		"a secret in place of a name": `stores: [{name: a, s3: {bucket_env: "s3://key:secret", prefix: "{tenant}/"}}]`,
+		"two stores of one name":      `stores: [{name: a, s3: {bucket_env: B, prefix: "{tenant}/"}}, {name: a, s3: {bucket_env: B, prefix: "{tenant}/"}}]`,
+	} {
+		if _, err := datamap.Parse([]byte(file)); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	if _, err := datamap.Parse([]byte(table + `}]}}]`)); err != nil {
+		t.Errorf("the table that the others spoil is refused itself: %v", err)
+	}
+}

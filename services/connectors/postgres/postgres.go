@@ -1,0 +1,225 @@
+// Package postgres connects tables of a PostgreSQL database that have a column with the tenant's id.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tenure/services/connectors"
+	"tenure/shared/fault"
+	"tenure/shared/pg"
+)
+
+// Table is one table of the data map.
+type Table struct {
+	// Name is "table" or "schema.table".
+	Name string
+	// Tenant is the column that holds the tenant's id.
+	Tenant string
+	// Key is unique within a tenant. Rows are read and erased in its order: an index on (tenant, key) makes both fast.
+	Key []string
+	// Kind is what an archive calls the rows; "" keeps the table out of exports, never out of erasure.
+	Kind string
+	// Columns are what an archive's rows have, in this order.
+	Columns []string
+}
+
+// Store is a connectors.Connector.
+type Store struct {
+	name   string
+	db     *pgxpool.Pool
+	tables []table
+	chunk  int
+}
+
+// eraseChunk rows go in one transaction: enough to spread its cost, and over in some 10 ms.
+const eraseChunk = 5000
+
+// New connects tables of the database that db reaches; db's sessions must be in UTC. Erase goes through them in their order: put a table
+// before those its rows refer to.
+func New(name string, db *pgxpool.Pool, tables []Table) *Store {
+	s := &Store{name: name, db: db, chunk: eraseChunk}
+	for _, t := range tables {
+		s.tables = append(s.tables, newTable(t))
+	}
+	return s
+}
+
+// Open makes a pool of its own for the store's database. It connects at the first call; end it with Close.
+func Open(ctx context.Context, name, url string, tables []Table) (*Store, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("store %s: its database URL: %w", name, err)
+	}
+	cfg.ConnConfig.RuntimeParams["application_name"] = "tenure-connector"
+	// Times go into archives as text: in UTC, wherever the server stands.
+	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	db, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("store %s: %w", name, err)
+	}
+	return New(name, db, tables), nil
+}
+
+// Close ends the pool that Open made.
+func (s *Store) Close() { s.db.Close() }
+
+// Name is the store's name in the data map.
+func (s *Store) Name() string { return s.name }
+
+// Count tells the tenant's rows of each table, at one point in time.
+func (s *Store) Count(ctx context.Context, tenant string) (connectors.Counts, error) {
+	if err := connectors.CheckTenant(tenant); err != nil {
+		return nil, err
+	}
+	counts := connectors.Counts{}
+	err := pgx.BeginTxFunc(ctx, s.db, readSnapshot, func(tx pgx.Tx) error {
+		for _, t := range s.tables {
+			n, err := t.count(ctx, tx, tenant)
+			if err != nil {
+				return err
+			}
+			counts[t.Name] = n
+		}
+		return nil
+	})
+	return counts, s.wrap("count", err)
+}
+
+// Verify is Count: a deleted row leaves no other form behind.
+func (s *Store) Verify(ctx context.Context, tenant string) (connectors.Counts, error) {
+	return s.Count(ctx, tenant)
+}
+
+// Erase deletes the tenant's rows chunk by chunk, each in a transaction of its own.
+func (s *Store) Erase(ctx context.Context, tenant string) (connectors.Counts, error) {
+	if err := connectors.CheckTenant(tenant); err != nil {
+		return nil, err
+	}
+	erased := connectors.Counts{}
+	for _, t := range s.tables {
+		n, err := t.erase(ctx, s.db, tenant, s.chunk)
+		erased[t.Name] = n
+		if err != nil {
+			return erased, s.wrap("erase "+t.Name, err)
+		}
+	}
+	return erased, nil
+}
+
+func (s *Store) wrap(action string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("store %s: %s: %w", s.name, action, err)
+	if pg.IsUnavailable(err) {
+		return fault.RetryAfter(err, connectors.RetryDelay)
+	}
+	return err
+}
+
+// table is a Table with its names quoted.
+type table struct {
+	Table
+	from, tenant, key string
+	keys              []string
+}
+
+func newTable(t Table) table {
+	keys := quoteAll(t.Key)
+	return table{
+		Table:  t,
+		from:   pgx.Identifier(strings.Split(t.Name, ".")).Sanitize(),
+		tenant: quote(t.Tenant),
+		key:    strings.Join(keys, ", "),
+		keys:   keys,
+	}
+}
+
+func (t table) count(ctx context.Context, q pg.Querier, tenant string) (n int64, err error) {
+	err = q.QueryRow(ctx, `SELECT count(*) FROM `+t.from+` WHERE `+t.tenant+` = $1`, tenant).Scan(&n)
+	if err != nil {
+		err = fmt.Errorf("table %s: %w", t.Name, err)
+	}
+	return n, err
+}
+
+// erase cuts the tenant's rows, in the order of the key, into ranges of chunk rows. Each range begins where the one
+// before ended: a search from the start would step over all the rows just deleted, every time.
+func (t table) erase(ctx context.Context, q pg.Querier, tenant string, chunk int) (erased int64, err error) {
+	var last []any // key of the last row deleted so far
+	for {
+		end, err := t.keyAt(ctx, q, tenant, last, chunk)
+		if err != nil {
+			return erased, err
+		}
+		where, args := t.where(tenant, last, end)
+		if end == nil {
+			// Fewer than a chunk are left behind last; take what was written before it meanwhile, too.
+			where, args = t.where(tenant, nil, nil)
+		}
+		tag, err := q.Exec(ctx, `DELETE FROM `+t.from+where, args...)
+		if err != nil {
+			return erased, err
+		}
+		erased += tag.RowsAffected()
+		if end == nil {
+			return erased, nil
+		}
+		last = end
+	}
+}
+
+// keyAt returns the key of the chunk-th row behind last, or nil when fewer are left. Its parts are text: sent back as
+// text, a key of any type is read as that type again.
+func (t table) keyAt(ctx context.Context, q pg.Querier, tenant string, last []any, chunk int) ([]any, error) {
+	texts := make([]string, len(t.keys))
+	for i, k := range t.keys {
+		texts[i] = k + `::text`
+	}
+	where, args := t.where(tenant, last, nil)
+	rows, err := q.Query(ctx, fmt.Sprintf(`SELECT %s FROM (SELECT %s FROM %s%s ORDER BY %s OFFSET %d LIMIT 1) AS at_end`,
+		strings.Join(texts, ", "), t.key, t.from, where, t.key, chunk-1), args...)
+	if err != nil {
+		return nil, err
+	}
+	key, err := pgx.CollectOneRow(rows, func(row pgx.CollectableRow) ([]any, error) { return row.Values() })
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return key, err
+}
+
+// where selects the tenant's rows whose key is above after and up to upTo; nil leaves an end open.
+func (t table) where(tenant string, after, upTo []any) (string, []any) {
+	sql, args := ` WHERE `+t.tenant+` = $1`, []any{tenant}
+	bound := func(op string, key []any) {
+		if key == nil {
+			return
+		}
+		params := make([]string, len(key))
+		for i := range key {
+			params[i] = fmt.Sprintf("$%d", len(args)+1+i)
+		}
+		sql += fmt.Sprintf(` AND (%s) %s (%s)`, t.key, op, strings.Join(params, ", "))
+		args = append(args, key...)
+	}
+	bound(">", after)
+	bound("<=", upTo)
+	return sql, args
+}
+
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+func quoteAll(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = quote(n)
+	}
+	return out
+}

@@ -1,0 +1,107 @@
+package events
+
+import "time"
+
+// The lifecycle log: access: payment, blocks, and the way back.
+
+// PaymentPastDue starts the grace.
+type PaymentPastDue struct {
+	Change
+	GraceEndsAt *time.Time `json:"grace_ends_at,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*PaymentPastDue) EventType() string { return "tenure.lifecycle.payment.past_due.v1" }
+
+// PaymentRecovered says that the live subscription is paid again.
+type PaymentRecovered struct {
+	Change
+}
+
+// EventType names the type on the bus.
+func (*PaymentRecovered) EventType() string { return "tenure.lifecycle.payment.recovered.v1" }
+
+// TenantSuspended closes access.
+type TenantSuspended struct {
+	Change
+	Blocks []Block `json:"blocks"`
+}
+
+// EventType names the type on the bus.
+func (*TenantSuspended) EventType() string { return "tenure.lifecycle.tenant.suspended.v1" }
+
+// BlockAdded adds a reason why access is limited; the state stays.
+type BlockAdded struct {
+	Change
+	Block  string  `json:"block"`
+	Blocks []Block `json:"blocks"`
+}
+
+// EventType names the type on the bus.
+func (*BlockAdded) EventType() string { return "tenure.lifecycle.block.added.v1" }
+
+// BlockLifted takes a reason away; others may remain.
+type BlockLifted struct {
+	Change
+	Block  string  `json:"block"`
+	Blocks []Block `json:"blocks"`
+}
+
+// EventType names the type on the bus.
+func (*BlockLifted) EventType() string { return "tenure.lifecycle.block.lifted.v1" }
+
+// ReactivationStarted takes the lease to bring a tenant back.
+type ReactivationStarted struct {
+	Change
+	Operation   OperationPlan `json:"operation"`
+	RestoreData bool          `json:"restore_data"`
+	Blocks      []Block       `json:"blocks"`
+}
+
+// EventType names the type on the bus.
+func (*ReactivationStarted) EventType() string { return "tenure.lifecycle.reactivation.started.v1" }
+
+// TenantReactivated says that the tenant works again; every timer of its leaving is disarmed.
+type TenantReactivated struct {
+	Change
+	OperationID string  `json:"operation_id"`
+	Plan        string  `json:"plan"`
+	RestoreData bool    `json:"restore_data"`
+	Blocks      []Block `json:"blocks"`
+}
+
+// EventType names the type on the bus.
+func (*TenantReactivated) EventType() string { return "tenure.lifecycle.tenant.reactivated.v1" }
+
+// ReactivationFailed puts the tenant back where it was, with the same deadline.
+type ReactivationFailed struct {
+	Change
+	OperationID string  `json:"operation_id"`
+	Error       string  `json:"error,omitempty"`
+	Blocks      []Block `json:"blocks"`
+}
+
+// EventType names the type on the bus.
+func (*ReactivationFailed) EventType() string { return "tenure.lifecycle.reactivation.failed.v1" }
+
+// TenantReborn opens a new generation of a deleted tenant; nothing of the old one comes back.
+type TenantReborn struct {
+	Change
+	Plan       string `json:"plan"`
+	Generation int64  `json:"generation"`
+}
+
+// EventType names the type on the bus.
+func (*TenantReborn) EventType() string { return "tenure.lifecycle.tenant.reborn.v1" }
+
+func init() {
+	register[PaymentPastDue]()
+	register[PaymentRecovered]()
+	register[TenantSuspended]()
+	register[BlockAdded]()
+	register[BlockLifted]()
+	register[ReactivationStarted]()
+	register[TenantReactivated]()
+	register[ReactivationFailed]()
+	register[TenantReborn]()
+}

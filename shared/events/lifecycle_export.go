@@ -1,0 +1,52 @@
+package events
+
+// The lifecycle log: exports as the lifecycle sees them; the archive itself is in export.go.
+
+// ExportRequested asks the export service for an archive.
+type ExportRequested struct {
+	Change
+	ExportID string   `json:"export_id"`
+	Plan     string   `json:"plan"`
+	Since    string   `json:"since,omitempty"`
+	Include  []string `json:"include,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*ExportRequested) EventType() string { return "tenure.lifecycle.export.requested.v1" }
+
+// ExportCompleted says that the archive was read back and verified.
+type ExportCompleted struct {
+	Change
+	ExportID string `json:"export_id"`
+	SHA256   string `json:"sha256"`
+	Bytes    int64  `json:"bytes"`
+}
+
+// EventType names the type on the bus.
+func (*ExportCompleted) EventType() string { return "tenure.lifecycle.export.completed.v1" }
+
+// ExportFailed frees the tenant's export slot.
+type ExportFailed struct {
+	Change
+	ExportID string `json:"export_id"`
+	Error    string `json:"error,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*ExportFailed) EventType() string { return "tenure.lifecycle.export.failed.v1" }
+
+// ExportCancelled asks the export service to stop and frees the slot.
+type ExportCancelled struct {
+	Change
+	ExportID string `json:"export_id"`
+}
+
+// EventType names the type on the bus.
+func (*ExportCancelled) EventType() string { return "tenure.lifecycle.export.cancelled.v1" }
+
+func init() {
+	register[ExportRequested]()
+	register[ExportCompleted]()
+	register[ExportFailed]()
+	register[ExportCancelled]()
+}

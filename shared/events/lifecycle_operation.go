@@ -1,0 +1,90 @@
+package events
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// The lifecycle log: operations and their steps.
+
+// OperationPlan is what a saga means to do, written down before it begins.
+type OperationPlan struct {
+	ID       string     `json:"id"`
+	Kind     string     `json:"kind"` // provision, upgrade, downgrade, reactivate, purge
+	FromPlan string     `json:"from_plan,omitempty"`
+	ToPlan   string     `json:"to_plan,omitempty"`
+	Steps    []StepPlan `json:"steps"`
+}
+
+// StepPlan is one action of one participant. Steps of one phase run side by side, phases one after another.
+type StepPlan struct {
+	ID             string `json:"id"`
+	Participant    string `json:"participant"`
+	Action         string `json:"action"`
+	Phase          int    `json:"phase"`
+	TimeoutSeconds int    `json:"timeout_seconds"`
+}
+
+// StepRequest is what a participant is asked. The same step may be asked again (Attempt grows): answer by StepID,
+// do the work once.
+type StepRequest struct {
+	StepID      string `json:"step_id"`
+	OperationID string `json:"operation_id"`
+	// Operation is the kind of the operation: provision, upgrade, downgrade, reactivate, purge.
+	Operation   string `json:"operation"`
+	Participant string `json:"participant"`
+	// Action is provision, drain, bill, switch, release, archive, restore, export, erase, verify or certify.
+	Action  string `json:"action"`
+	Attempt int    `json:"attempt"`
+	// Compensate asks to undo the same action: FromPlan and ToPlan are already exchanged.
+	Compensate  bool      `json:"compensate,omitempty"`
+	FromPlan    string    `json:"from_plan,omitempty"`
+	ToPlan      string    `json:"to_plan,omitempty"`
+	RestoreData *bool     `json:"restore_data,omitempty"`
+	Generation  int64     `json:"generation"`
+	Deadline    time.Time `json:"deadline"`
+}
+
+// StepRequested asks one participant for one action.
+type StepRequested struct {
+	Change
+	StepRequest
+}
+
+// EventType names the type on the bus.
+func (*StepRequested) EventType() string { return "tenure.lifecycle.step.requested.v1" }
+
+// StepDone records a participant's success.
+type StepDone struct {
+	Change
+	OperationID string          `json:"operation_id"`
+	StepID      string          `json:"step_id"`
+	Participant string          `json:"participant"`
+	Action      string          `json:"action"`
+	Result      json.RawMessage `json:"result,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*StepDone) EventType() string { return "tenure.lifecycle.step.done.v1" }
+
+// StepErrored records a participant's failure or silence.
+type StepErrored struct {
+	Change
+	OperationID string `json:"operation_id"`
+	StepID      string `json:"step_id"`
+	Participant string `json:"participant"`
+	Action      string `json:"action"`
+	Attempt     int    `json:"attempt"`
+	// Final: no more tries; compensation begins.
+	Final bool   `json:"final"`
+	Error string `json:"error"`
+}
+
+// EventType names the type on the bus.
+func (*StepErrored) EventType() string { return "tenure.lifecycle.step.errored.v1" }
+
+func init() {
+	register[StepRequested]()
+	register[StepDone]()
+	register[StepErrored]()
+}

@@ -1,0 +1,111 @@
+// Package manifest is what an archive says about itself, and the rules that make an archive whole. It is pure.
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The archive's own entries.
+const (
+	// Name is the last entry: what stands in it was written before it.
+	Name         = "manifest.json"
+	MetadataName = "metadata.json"
+)
+
+// Manifest lists what the archive holds.
+type Manifest struct {
+	ExportID string `json:"export_id"`
+	TenantID string `json:"tenant_id"`
+	// SnapshotAt is the earliest of the stores' watermarks: all that was committed before it is here.
+	SnapshotAt time.Time `json:"snapshot_at"`
+	// Stores tell the state that each store was read at.
+	Stores []Store `json:"stores"`
+	// ExpectedCounts were counted by the stores at their watermarks, ActualCounts as the rows were written, by kind.
+	ExpectedCounts map[string]int64 `json:"expected_counts"`
+	ActualCounts   map[string]int64 `json:"actual_counts"`
+	Files          []File           `json:"files"`
+}
+
+// Store is the watermark of one store.
+type Store struct {
+	Name     string    `json:"name"`
+	TakenAt  time.Time `json:"taken_at"`
+	Position string    `json:"position,omitempty"`
+}
+
+// File is one entry of the archive, the manifest itself left out.
+type File struct {
+	Name string `json:"name"`
+	// Rows are lines; each ends with a line feed.
+	Rows int64 `json:"rows"`
+	// Bytes and SHA256 (hex) are those of the content, not of its compressed form.
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// ErrIncomplete says that the archive does not hold what the stores counted.
+var ErrIncomplete = errors.New("the archive is not complete")
+
+// Check tells every way in which m contradicts itself; nil means that it holds together. Whether the files are as
+// it says is for the reader of the archive to find out.
+func (m Manifest) Check() error {
+	var wrong []error
+	rows := map[string]int64{}
+	seen := map[string]bool{}
+	for _, f := range m.Files {
+		if !SafeName(f.Name) {
+			wrong = append(wrong, fmt.Errorf("%q is not a safe name", f.Name))
+		}
+		if folded := strings.ToLower(f.Name); seen[folded] {
+			wrong = append(wrong, fmt.Errorf("%q is there twice", f.Name))
+		} else {
+			seen[folded] = true
+		}
+		if kind := KindOf(f.Name); kind != "" {
+			rows[kind] += f.Rows
+		}
+	}
+	for _, kind := range kinds(m.ExpectedCounts, m.ActualCounts, rows) {
+		want, got, filed := m.ExpectedCounts[kind], m.ActualCounts[kind], rows[kind]
+		if want != got {
+			wrong = append(wrong, fmt.Errorf("%w: %d %s were counted, %d written", ErrIncomplete, want, kind, got))
+		}
+		if got != filed {
+			wrong = append(wrong, fmt.Errorf("%w: %d %s were written, the files have %d", ErrIncomplete, got, kind, filed))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// kinds are the keys of all maps, sorted.
+func kinds(all ...map[string]int64) []string {
+	union := map[string]bool{}
+	for _, m := range all {
+		for k := range m {
+			union[k] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(union))
+}
+
+// Total is the sum of counts by kind.
+func Total(counts map[string]int64) int64 {
+	var total int64
+	for _, n := range counts {
+		total += n
+	}
+	return total
+}
+
+// Earliest is the first of the stores' watermarks, or the zero time without stores.
+func Earliest(stores []Store) time.Time {
+	if len(stores) == 0 {
+		return time.Time{}
+	}
+	return slices.MinFunc(stores, func(a, b Store) int { return a.TakenAt.Compare(b.TakenAt) }).TakenAt
+}

@@ -1,0 +1,158 @@
+package client_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tenure/shared/client"
+)
+
+// serve makes a client of a server that answers with handler.
+func serve(t *testing.T, handler http.HandlerFunc) *client.Client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	c := client.New(server.URL, "dev")
+	c.RetryFor = 5 * time.Second
+	return c
+}
+
+func TestACommandWithoutAnswerIsSentAgainWithItsKey(t *testing.T) {
+	var keys []string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		keys = append(keys, r.Header.Get("Idempotency-Key"))
+		if len(keys) == 1 {
+			panic(http.ErrAbortHandler) // the connection breaks
+		}
+		if len(keys) == 2 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		if got := r.Header.Get("Authorization"); got != "Bearer dev" {
+			t.Errorf("Authorization: %s", got)
+		}
+		fmt.Fprint(w, `{"id":"op1","status":"running"}`)
+	})
+	op, err := c.Upgrade(t.Context(), "acme", client.Upgrade{Plan: "professional"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if op.ID != "op1" || len(keys) != 3 {
+		t.Fatalf("operation %q after %d calls", op.ID, len(keys))
+	}
+	if keys[0] == "" || keys[0] != keys[1] || keys[1] != keys[2] {
+		t.Errorf("keys of one command differ: %q", keys)
+	}
+}
+
+func TestARefusalIsTypedAndFinal(t *testing.T) {
+	calls := 0
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		calls++
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusConflict)
+		fmt.Fprint(w, `{"status":409,"code":"operation_in_progress","detail":"an upgrade runs","allowed_commands":["export"]}`)
+	})
+	_, err := c.Upgrade(t.Context(), "acme", client.Upgrade{Plan: "professional"})
+	var refusal *client.Error
+	if !errors.As(err, &refusal) {
+		t.Fatalf("%v is no *client.Error", err)
+	}
+	if refusal.Status != http.StatusConflict || refusal.Code != client.CodeOperationInProgress ||
+		!slices.Equal(refusal.Allowed, []string{"export"}) {
+		t.Errorf("refusal: %+v", refusal)
+	}
+	if calls != 1 {
+		t.Errorf("a refused command was sent %d times", calls)
+	}
+}
+
+func TestAnAnswerThatIsNoProblemIsAnErrorToo(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusTeapot) })
+	_, err := c.Tenant(t.Context(), "acme")
+	var refusal *client.Error
+	if !errors.As(err, &refusal) || refusal.Status != http.StatusTeapot {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestListsAreReadToTheirEnd(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if got := r.URL.Query().Get("state"); got != "active" {
+			t.Errorf("state=%q", got)
+		}
+		switch cursor := r.URL.Query().Get("cursor"); cursor {
+		case "":
+			fmt.Fprint(w, `{"items":[{"id":"a"},{"id":"b"}],"next_cursor":"2"}`)
+		case "2":
+			fmt.Fprint(w, `{"items":[{"id":"c"}],"next_cursor":""}`)
+		default:
+			t.Errorf("cursor=%q", cursor)
+		}
+	})
+	var ids []string
+	for tenant, err := range c.Tenants(t.Context(), client.TenantFilter{State: "active"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, tenant.ID)
+	}
+	if got := strings.Join(ids, ""); got != "abc" {
+		t.Errorf("tenants %s", got)
+	}
+}
+
+func TestWatchGoesOnAfterTheStreamBreaks(t *testing.T) {
+	streams := 0
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept") != "text/event-stream" {
+			fmt.Fprint(w, `{"id":"op1","status":"running","progress":0.5}`)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+		streams++
+		if streams == 1 {
+			fmt.Fprint(w, "event: operation\ndata: {\"id\":\"op1\",\"status\":\"running\",\"progress\":0.25}\n\n")
+			return
+		}
+		fmt.Fprint(w, "data: {\"id\":\"op1\",\"status\":\"succeeded\",\"progress\":1}\n\n")
+	})
+	var seen []string
+	for op, err := range c.Watch(t.Context(), "op1") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen = append(seen, fmt.Sprint(op.Status, " ", op.Progress))
+	}
+	want := []string{"running 0.25", "running 0.5", "succeeded 1"}
+	if !slices.Equal(seen, want) {
+		t.Errorf("saw %q, want %q", seen, want)
+	}
+}
+
+func TestTailYieldsEachEventOnce(t *testing.T) {
+	calls := 0
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		calls++
+		items := []string{`{"version":1}`, `{"version":2}`, `{"version":3}`}
+		fmt.Fprintf(w, `{"items":[%s]}`, strings.Join(items[:min(calls, len(items))], ","))
+	})
+	var versions []int64
+	for e, err := range c.Tail(t.Context(), client.EventFilter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if versions = append(versions, e.Version); len(versions) == 3 {
+			break
+		}
+	}
+	if !slices.Equal(versions, []int64{1, 2, 3}) {
+		t.Errorf("versions %v", versions)
+	}
+}

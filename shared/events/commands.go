@@ -2,12 +2,15 @@ package events
 
 // Register signs a tenant up. The one command with personal data.
 type Register struct {
-	Name      string `json:"name"`
-	Email     string `json:"email"`
-	Plan      string `json:"plan"`
-	Region    string `json:"region,omitempty"`
-	GDPR      bool   `json:"gdpr,omitempty"`
-	TrialDays int    `json:"trial_days,omitempty"`
+	Name  string `json:"name" jsonschema:"minLength=1"`
+	Email string `json:"email" jsonschema:"format=email"`
+	Plan  string `json:"plan" jsonschema:"minLength=1"`
+	// Region selects the retention policy and where data is kept.
+	Region string `json:"region,omitempty"`
+	// GDPR limits the retention after deletion to 30 days.
+	GDPR bool `json:"gdpr,omitempty"`
+	// TrialDays of 24 hours; 0 is no trial.
+	TrialDays int `json:"trial_days,omitempty" jsonschema:"minimum=0"`
 }
 
 // EventType names the type on the bus.
@@ -45,8 +48,9 @@ func (*Abandon) EventType() string { return "tenure.command.abandon.v1" }
 
 // Upgrade asks for a higher plan.
 type Upgrade struct {
-	Plan     string `json:"plan"`
-	Reason   string `json:"reason,omitempty"`
+	Plan   string `json:"plan" jsonschema:"minLength=1"`
+	Reason string `json:"reason,omitempty"`
+	// PlanHash is what a preview answered; when the plan file has changed since, the command is refused (plan_changed).
 	PlanHash string `json:"plan_hash,omitempty"`
 }
 
@@ -55,13 +59,14 @@ func (*Upgrade) EventType() string { return "tenure.command.upgrade.v1" }
 
 // Downgrade asks for a lower plan.
 type Downgrade struct {
-	Plan string `json:"plan"`
+	Plan string `json:"plan" jsonschema:"minLength=1"`
 	// At is period_end (default) or now.
-	At string `json:"at,omitempty"`
+	At string `json:"at,omitempty" jsonschema:"enum=period_end,enum=now"`
 	// Resolution of data over the new limits: refuse (default), freeze or archive.
-	Resolution string `json:"resolution,omitempty"`
+	Resolution string `json:"resolution,omitempty" jsonschema:"enum=refuse,enum=freeze,enum=archive"`
 	Reason     string `json:"reason,omitempty"`
-	PlanHash   string `json:"plan_hash,omitempty"`
+	// PlanHash is what a preview answered, as in Upgrade.
+	PlanHash string `json:"plan_hash,omitempty"`
 }
 
 // EventType names the type on the bus.
@@ -85,7 +90,7 @@ func (*ConvertTrial) EventType() string { return "tenure.command.convert_trial.v
 type Suspend struct {
 	Reason string `json:"reason"`
 	// Block is admin (default) or abuse.
-	Block string `json:"block,omitempty"`
+	Block string `json:"block,omitempty" jsonschema:"enum=admin,enum=abuse"`
 }
 
 // EventType names the type on the bus.
@@ -101,8 +106,10 @@ func (*Resume) EventType() string { return "tenure.command.resume.v1" }
 
 // Export asks for an archive of everything.
 type Export struct {
-	Since   string   `json:"since,omitempty"`
-	Include []string `json:"include,omitempty"`
+	// Since leaves out what did not change after this RFC 3339 time.
+	Since string `json:"since,omitempty" jsonschema:"format=date-time"`
+	// Include names the kinds of data that are wanted; empty is all.
+	Include []string `json:"include,omitempty" jsonschema:"enum=documents,enum=vectors,enum=usage,enum=billing,enum=audit"`
 }
 
 // EventType names the type on the bus.
@@ -110,7 +117,7 @@ func (*Export) EventType() string { return "tenure.command.export.v1" }
 
 // CancelExport stops the running export.
 type CancelExport struct {
-	ExportID string `json:"export_id"`
+	ExportID string `json:"export_id" jsonschema:"minLength=1"`
 }
 
 // EventType names the type on the bus.
@@ -118,7 +125,7 @@ func (*CancelExport) EventType() string { return "tenure.command.cancel_export.v
 
 // Delete asks for deletion after the retention.
 type Delete struct {
-	// RetentionDays: nil is the policy's default; anything outside its range is refused, never corrected.
+	// RetentionDays of 24 hours. Absent is the policy's default; anything outside its range is refused, never corrected.
 	RetentionDays *int   `json:"retention_days,omitempty"`
 	Reason        string `json:"reason,omitempty"`
 	Confirm       string `json:"confirm,omitempty"`
@@ -138,7 +145,7 @@ func (*CancelDeletion) EventType() string { return "tenure.command.cancel_deleti
 // Reactivate brings a suspended, leaving or deleted tenant back.
 type Reactivate struct {
 	Plan string `json:"plan,omitempty"`
-	// RestoreData: nil is true.
+	// RestoreData is true when it is absent.
 	RestoreData *bool  `json:"restore_data,omitempty"`
 	Reason      string `json:"reason,omitempty"`
 }

@@ -28,7 +28,7 @@ type ArchiveCompleted struct {
 	ExportID  string           `json:"export_id"`
 	SHA256    string           `json:"sha256"`
 	Bytes     int64            `json:"bytes"`
-	Counts    map[string]int64 `json:"counts"`
+	Counts    map[string]int64 `json:"counts,omitempty"`
 	ExpiresAt time.Time        `json:"expires_at"`
 }
 

@@ -4,14 +4,28 @@ import "time"
 
 // Change stands in every event of the lifecycle log: what people read in the timeline.
 type Change struct {
-	From   string `json:"from_state"`
-	To     string `json:"to_state"`
+	// From equals To where the state stays.
+	From string `json:"from_state"`
+	To   string `json:"to_state"`
+	// Reason is what the actor gave, or why the system acted. People write it: show it, never branch on it.
 	Reason string `json:"reason,omitempty"`
 }
 
-// Block is a reason why access is limited: payment, trial, admin, abuse or over_limit.
+// StateChange gives access to the change inside any event of the lifecycle log.
+func (c *Change) StateChange() *Change { return c }
+
+// States lists the words that from_state and to_state may hold: the tenant's states, "exporting" (what an active
+// tenant shows while an export runs), and "" before the first event.
+func States() []string {
+	return []string{
+		"", "pending_payment", "provisioning", "provisioning_failed", "abandoned", "trialing", "active", "exporting",
+		"upgrading", "downgrading", "past_due", "suspended", "reactivating", "deleting", "purging", "deleted",
+	}
+}
+
+// Block is a reason why access is limited. over_limit closes ingest alone, every other kind all access.
 type Block struct {
-	Kind   string    `json:"kind"`
+	Kind   string    `json:"kind" jsonschema:"enum=payment,enum=trial,enum=admin,enum=abuse,enum=over_limit"`
 	Reason string    `json:"reason,omitempty"`
 	Since  time.Time `json:"since"`
 }
@@ -19,9 +33,11 @@ type Block struct {
 // CommandRefused answers a command that the state machine did not allow. Its causationid is the command's id.
 type CommandRefused struct {
 	Change
-	Command string   `json:"command"`
-	Code    string   `json:"code"`
-	Message string   `json:"message"`
+	Command string `json:"command"`
+	// Code is stable and made for programs, Message for people.
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	// Allowed names the commands that the tenant's state allows.
 	Allowed []string `json:"allowed_commands,omitempty"`
 }
 

@@ -2,12 +2,15 @@ package events
 
 import "time"
 
-// The lifecycle log: access: payment, blocks, and the way back.
+// Access in the lifecycle's log: payment, blocks, and the way back.
 
 // PaymentPastDue starts the grace.
 type PaymentPastDue struct {
 	Change
+	// GraceEndsAt is absent for a tenant that is exempt: its grace never ends.
 	GraceEndsAt *time.Time `json:"grace_ends_at,omitempty"`
+	// Blocks are those left: a payment block that waited for the end of a change gives way to the grace.
+	Blocks []Block `json:"blocks,omitempty"`
 }
 
 // EventType names the type on the bus.
@@ -24,7 +27,8 @@ func (*PaymentRecovered) EventType() string { return "tenure.lifecycle.payment.r
 // TenantSuspended closes access.
 type TenantSuspended struct {
 	Change
-	Blocks []Block `json:"blocks"`
+	OperationID string  `json:"operation_id,omitempty"`
+	Blocks      []Block `json:"blocks,omitempty"`
 }
 
 // EventType names the type on the bus.
@@ -33,8 +37,11 @@ func (*TenantSuspended) EventType() string { return "tenure.lifecycle.tenant.sus
 // BlockAdded adds a reason why access is limited; the state stays.
 type BlockAdded struct {
 	Change
-	Block  string  `json:"block"`
-	Blocks []Block `json:"blocks"`
+	OperationID string  `json:"operation_id,omitempty"`
+	Block       string  `json:"block" jsonschema:"enum=payment,enum=trial,enum=admin,enum=abuse,enum=over_limit"`
+	Blocks      []Block `json:"blocks,omitempty"`
+	// GraceEndsAt is when a payment block closes access, if the change that it waits for ends earlier.
+	GraceEndsAt *time.Time `json:"grace_ends_at,omitempty"`
 }
 
 // EventType names the type on the bus.
@@ -43,8 +50,9 @@ func (*BlockAdded) EventType() string { return "tenure.lifecycle.block.added.v1"
 // BlockLifted takes a reason away; others may remain.
 type BlockLifted struct {
 	Change
-	Block  string  `json:"block"`
-	Blocks []Block `json:"blocks"`
+	OperationID string  `json:"operation_id,omitempty"`
+	Block       string  `json:"block" jsonschema:"enum=payment,enum=trial,enum=admin,enum=abuse,enum=over_limit"`
+	Blocks      []Block `json:"blocks,omitempty"`
 }
 
 // EventType names the type on the bus.
@@ -55,7 +63,7 @@ type ReactivationStarted struct {
 	Change
 	Operation   OperationPlan `json:"operation"`
 	RestoreData bool          `json:"restore_data"`
-	Blocks      []Block       `json:"blocks"`
+	Blocks      []Block       `json:"blocks,omitempty"`
 }
 
 // EventType names the type on the bus.
@@ -67,7 +75,7 @@ type TenantReactivated struct {
 	OperationID string  `json:"operation_id"`
 	Plan        string  `json:"plan"`
 	RestoreData bool    `json:"restore_data"`
-	Blocks      []Block `json:"blocks"`
+	Blocks      []Block `json:"blocks,omitempty"`
 }
 
 // EventType names the type on the bus.
@@ -78,7 +86,7 @@ type ReactivationFailed struct {
 	Change
 	OperationID string  `json:"operation_id"`
 	Error       string  `json:"error,omitempty"`
-	Blocks      []Block `json:"blocks"`
+	Blocks      []Block `json:"blocks,omitempty"`
 }
 
 // EventType names the type on the bus.

@@ -2,12 +2,13 @@ package events
 
 import "time"
 
-// The lifecycle log: leaving: deletion, purge, legal holds.
+// Leaving in the lifecycle's log: deletion, purge, legal holds.
 
 // DeletionRequested closes access and sets the deadline.
 type DeletionRequested struct {
 	Change
-	RequestedAt   time.Time `json:"requested_at"`
+	RequestedAt time.Time `json:"requested_at"`
+	// Nothing is destroyed before ScheduledFor; by Latest everything is gone and counted again.
 	ScheduledFor  time.Time `json:"scheduled_for"`
 	Latest        time.Time `json:"latest"`
 	RetentionDays int       `json:"retention_days"`
@@ -75,8 +76,9 @@ func (*PurgeStepFailed) EventType() string { return "tenure.lifecycle.purge.step
 // TenantPurged says that every store was re-read and found empty.
 type TenantPurged struct {
 	Change
-	OperationID  string    `json:"operation_id"`
-	Generation   int64     `json:"generation"`
+	OperationID string `json:"operation_id"`
+	Generation  int64  `json:"generation"`
+	// Certificate is the key of the signed proof in the object store.
 	Certificate  string    `json:"certificate,omitempty"`
 	ScheduledFor time.Time `json:"scheduled_for"`
 }
@@ -87,6 +89,7 @@ func (*TenantPurged) EventType() string { return "tenure.lifecycle.tenant.purged
 // ComplianceViolation records a broken promise: late, early, residue.
 type ComplianceViolation struct {
 	Change
+	// Kind is the promise that was broken: late, early or residue.
 	Kind   string `json:"kind"`
 	Detail string `json:"detail,omitempty"`
 }

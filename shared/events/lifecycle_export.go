@@ -1,6 +1,8 @@
 package events
 
-// The lifecycle log: exports as the lifecycle sees them; the archive itself is in export.go.
+import "time"
+
+// Exports in the lifecycle's log; how the archive itself fares is in export.go.
 
 // ExportRequested asks the export service for an archive.
 type ExportRequested struct {
@@ -9,6 +11,8 @@ type ExportRequested struct {
 	Plan     string   `json:"plan"`
 	Since    string   `json:"since,omitempty"`
 	Include  []string `json:"include,omitempty"`
+	// CountedSince begins the day whose exports count for the limit.
+	CountedSince *time.Time `json:"counted_since,omitempty"`
 }
 
 // EventType names the type on the bus.

@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// The lifecycle log: operations and their steps.
+// Operations and their steps in the lifecycle's log.
 
 // OperationPlan is what a saga means to do, written down before it begins.
 type OperationPlan struct {
 	ID       string     `json:"id"`
-	Kind     string     `json:"kind"` // provision, upgrade, downgrade, reactivate, purge
+	Kind     string     `json:"kind" jsonschema:"enum=provision,enum=upgrade,enum=downgrade,enum=reactivate,enum=purge"`
 	FromPlan string     `json:"from_plan,omitempty"`
 	ToPlan   string     `json:"to_plan,omitempty"`
-	Steps    []StepPlan `json:"steps"`
+	Steps    []StepPlan `json:"steps,omitempty"`
 }
 
 // StepPlan is one action of one participant. Steps of one phase run side by side, phases one after another.
 type StepPlan struct {
 	ID             string `json:"id"`
 	Participant    string `json:"participant"`
-	Action         string `json:"action"`
+	Action         string `json:"action" jsonschema:"enum=provision,enum=drain,enum=bill,enum=switch,enum=release,enum=archive,enum=restore,enum=export,enum=erase,enum=verify,enum=certify"`
 	Phase          int    `json:"phase"`
 	TimeoutSeconds int    `json:"timeout_seconds"`
 }
@@ -30,19 +30,21 @@ type StepPlan struct {
 type StepRequest struct {
 	StepID      string `json:"step_id"`
 	OperationID string `json:"operation_id"`
-	// Operation is the kind of the operation: provision, upgrade, downgrade, reactivate, purge.
-	Operation   string `json:"operation"`
+	// Operation is the kind of the operation, not its id.
+	Operation   string `json:"operation" jsonschema:"enum=provision,enum=upgrade,enum=downgrade,enum=reactivate,enum=purge"`
 	Participant string `json:"participant"`
-	// Action is provision, drain, bill, switch, release, archive, restore, export, erase, verify or certify.
-	Action  string `json:"action"`
-	Attempt int    `json:"attempt"`
+	Action      string `json:"action" jsonschema:"enum=provision,enum=drain,enum=bill,enum=switch,enum=release,enum=archive,enum=restore,enum=export,enum=erase,enum=verify,enum=certify"`
+	// Attempt counts from 1.
+	Attempt int `json:"attempt"`
 	// Compensate asks to undo the same action: FromPlan and ToPlan are already exchanged.
-	Compensate  bool      `json:"compensate,omitempty"`
-	FromPlan    string    `json:"from_plan,omitempty"`
-	ToPlan      string    `json:"to_plan,omitempty"`
-	RestoreData *bool     `json:"restore_data,omitempty"`
-	Generation  int64     `json:"generation"`
-	Deadline    time.Time `json:"deadline"`
+	Compensate bool   `json:"compensate,omitempty"`
+	FromPlan   string `json:"from_plan,omitempty"`
+	ToPlan     string `json:"to_plan,omitempty"`
+	// RestoreData is set in reactivations alone: whether the old data comes back or is erased.
+	RestoreData *bool `json:"restore_data,omitempty"`
+	Generation  int64 `json:"generation"`
+	// Deadline is when an answer comes too late: the step then counts as failed and is asked again.
+	Deadline time.Time `json:"deadline"`
 }
 
 // StepRequested asks one participant for one action.
@@ -78,6 +80,8 @@ type StepErrored struct {
 	// Final: no more tries; compensation begins.
 	Final bool   `json:"final"`
 	Error string `json:"error"`
+	// RetryAt is when the step is asked again, unless Final.
+	RetryAt *time.Time `json:"retry_at,omitempty"`
 }
 
 // EventType names the type on the bus.

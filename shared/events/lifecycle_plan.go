@@ -2,7 +2,7 @@ package events
 
 import "time"
 
-// The lifecycle log: plan changes.
+// Plan changes in the lifecycle's log.
 
 // UpgradeStarted takes the lease and plans provision, bill, switch.
 type UpgradeStarted struct {
@@ -20,7 +20,7 @@ type UpgradeCompleted struct {
 	FromPlan    string `json:"from_plan"`
 	Plan        string `json:"plan"`
 	// Blocks are those left after the change (an upgrade with room lifts over_limit).
-	Blocks []Block `json:"blocks"`
+	Blocks []Block `json:"blocks,omitempty"`
 }
 
 // EventType names the type on the bus.
@@ -50,10 +50,11 @@ func (*UpgradeStuck) EventType() string { return "tenure.lifecycle.upgrade.stuck
 // DowngradeScheduled sets the pending change.
 type DowngradeScheduled struct {
 	Change
-	FromPlan   string    `json:"from_plan"`
-	Plan       string    `json:"plan"`
-	DueAt      time.Time `json:"due_at"`
-	Resolution string    `json:"resolution"`
+	OperationID string    `json:"operation_id,omitempty"`
+	FromPlan    string    `json:"from_plan"`
+	Plan        string    `json:"plan"`
+	DueAt       time.Time `json:"due_at"`
+	Resolution  string    `json:"resolution" jsonschema:"enum=refuse,enum=freeze,enum=archive"`
 }
 
 // EventType names the type on the bus.
@@ -62,7 +63,8 @@ func (*DowngradeScheduled) EventType() string { return "tenure.lifecycle.downgra
 // DowngradeCancelled clears the pending change before it fell due, or because it no longer fits.
 type DowngradeCancelled struct {
 	Change
-	Plan string `json:"plan"`
+	OperationID string `json:"operation_id,omitempty"`
+	Plan        string `json:"plan"`
 }
 
 // EventType names the type on the bus.
@@ -72,7 +74,7 @@ func (*DowngradeCancelled) EventType() string { return "tenure.lifecycle.downgra
 type DowngradeStarted struct {
 	Change
 	Operation  OperationPlan `json:"operation"`
-	Resolution string        `json:"resolution,omitempty"`
+	Resolution string        `json:"resolution,omitempty" jsonschema:"enum=refuse,enum=freeze,enum=archive"`
 }
 
 // EventType names the type on the bus.
@@ -84,7 +86,7 @@ type DowngradeCompleted struct {
 	OperationID string  `json:"operation_id"`
 	FromPlan    string  `json:"from_plan"`
 	Plan        string  `json:"plan"`
-	Blocks      []Block `json:"blocks"`
+	Blocks      []Block `json:"blocks,omitempty"`
 }
 
 // EventType names the type on the bus.

@@ -2,7 +2,7 @@ package events
 
 import "time"
 
-// The lifecycle log: sign-up: from the first request to a working tenant.
+// Sign-up in the lifecycle's log: from the first request to a working tenant.
 
 // TenantRegistered opens a tenant's log. Name and e-mail are not here: they go to the vault.
 type TenantRegistered struct {
@@ -98,7 +98,7 @@ func (*TrialConverted) EventType() string { return "tenure.lifecycle.trial.conve
 // TrialExpired closes access after a trial without payment.
 type TrialExpired struct {
 	Change
-	Blocks []Block `json:"blocks"`
+	Blocks []Block `json:"blocks,omitempty"`
 }
 
 // EventType names the type on the bus.

@@ -3,7 +3,9 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -83,14 +85,41 @@ func (s *Store) Erase(ctx context.Context, tenant string) (connectors.Counts, er
 		return s.abort(ctx, u)
 	})
 	if err == nil {
-		err = s.eachVersions(ctx, prefix, func(page versionPage) error {
-			erased[partObjects] += page.current
-			erased[partVersions] += int64(len(page.ids)) - page.current
-			return s.delete(ctx, page.ids)
-		})
+		err = s.eraseVersions(ctx, prefix, erased)
 	}
 	return erased, s.wrap("erase", err)
 }
+
+// eraseVersions deletes the first page of versions until there is none. A listing that went on behind a marker would
+// pass over objects on servers that look for the marker's version, which was just deleted.
+func (s *Store) eraseVersions(ctx context.Context, prefix string, erased connectors.Counts) error {
+	var before []types.ObjectIdentifier
+	for {
+		var page versionPage
+		err := s.eachVersions(ctx, prefix, func(first versionPage) error {
+			page = first
+			return errStop
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			return err
+		}
+		if len(page.ids) == 0 {
+			return nil
+		}
+		if reflect.DeepEqual(page.ids, before) {
+			return fmt.Errorf("the server says that it deleted %d objects, but still lists them", len(before))
+		}
+		if err := s.delete(ctx, page.ids); err != nil {
+			return err
+		}
+		erased[partObjects] += page.current
+		erased[partVersions] += int64(len(page.ids)) - page.current
+		before = page.ids
+	}
+}
+
+// errStop ends a listing early.
+var errStop = errors.New("enough")
 
 func (s *Store) prefix(tenant string) (string, error) {
 	if err := connectors.CheckTenant(tenant); err != nil {
@@ -112,8 +141,7 @@ type versionPage struct {
 	current int64 // how many of them are what a reader of the bucket sees
 }
 
-// eachVersions calls fn with every page of versions and delete markers. fn may delete what it is given: the listing
-// goes on behind a key, not at an offset.
+// eachVersions calls fn with every page of versions and delete markers.
 func (s *Store) eachVersions(ctx context.Context, prefix string, fn func(versionPage) error) error {
 	pages := awss3.NewListObjectVersionsPaginator(s.client, &awss3.ListObjectVersionsInput{
 		Bucket: &s.cfg.Bucket, Prefix: &prefix,
@@ -123,15 +151,25 @@ func (s *Store) eachVersions(ctx context.Context, prefix string, fn func(version
 		if err != nil {
 			return err
 		}
+		// Some servers begin a page with the entry that its marker names, where S3 begins behind it.
+		seen := func(key, version *string) bool {
+			return aws.ToString(out.VersionIdMarker) != "" && aws.ToString(key) == aws.ToString(out.KeyMarker) &&
+				aws.ToString(version) == aws.ToString(out.VersionIdMarker)
+		}
 		var page versionPage
 		for _, v := range out.Versions {
+			if seen(v.Key, v.VersionId) {
+				continue
+			}
 			page.ids = append(page.ids, types.ObjectIdentifier{Key: v.Key, VersionId: v.VersionId})
 			if aws.ToBool(v.IsLatest) {
 				page.current++
 			}
 		}
 		for _, m := range out.DeleteMarkers {
-			page.ids = append(page.ids, types.ObjectIdentifier{Key: m.Key, VersionId: m.VersionId})
+			if !seen(m.Key, m.VersionId) {
+				page.ids = append(page.ids, types.ObjectIdentifier{Key: m.Key, VersionId: m.VersionId})
+			}
 		}
 		if err := fn(page); err != nil {
 			return err

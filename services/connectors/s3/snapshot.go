@@ -68,7 +68,7 @@ func (s *Store) Snapshot(ctx context.Context, tenant string) (connectors.Snapsho
 func (s *snapshot) list(ctx context.Context) error {
 	out := bufio.NewWriter(s.listing)
 	lines := json.NewEncoder(out)
-	pages := awss3.NewListObjectsV2Paginator(s.store.client, &awss3.ListObjectsV2Input{
+	pages := awss3.NewListObjectsV2Paginator(s.store.bucket.Client, &awss3.ListObjectsV2Input{
 		Bucket: &s.store.cfg.Bucket, Prefix: &s.prefix,
 	})
 	var n int64
@@ -128,7 +128,7 @@ type rowHead struct {
 
 // writeRow streams one object as a row {id, name, metadata, created_at, content}; its content is base64.
 func (s *snapshot) writeRow(ctx context.Context, o listed, to connectors.Sink) error {
-	object, err := s.store.client.GetObject(ctx, &awss3.GetObjectInput{
+	object, err := s.store.bucket.Client.GetObject(ctx, &awss3.GetObjectInput{
 		Bucket: &s.store.cfg.Bucket, Key: &o.Key, IfMatch: &o.ETag,
 	})
 	if status := statusOf(err); status == http.StatusPreconditionFailed || status == http.StatusNotFound {

@@ -40,6 +40,9 @@ func Path(eventType string) string {
 	return "events/" + service + "/" + name + ".json"
 }
 
+// ID is the $id of the schema at a path.
+func ID(path string) string { return "urn:tenure:schema:" + strings.TrimSuffix(path, ".json") }
+
 // ExamplePath is where the example that belongs to a schema lies in FS.
 func ExamplePath(schemaPath string) string {
 	return strings.TrimSuffix(schemaPath, ".json") + ".example.json"

@@ -1,7 +1,11 @@
 // Package events is the language that Tenure's services and upstream programs share: the CloudEvents
 // envelope, the payload of every command and event, and the subjects they travel on.
 //
-// It is pure: no clock, no randomness, no I/O. Anything may import it.
+// Encode writes an event for the bus, Decode reads one in either CloudEvents encoding. The same contract for other
+// languages is tenure/schemas, generated from the payloads here: run "go generate ./..." after changing one.
+//
+// It is pure: no clock, no randomness, no I/O. Anything may import it, and all of it may be called from many goroutines
+// at once.
 package events
 
 import (

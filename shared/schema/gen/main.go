@@ -68,7 +68,7 @@ func generate() (map[string][]byte, error) {
 	for eventType, payload := range payloads() {
 		path := schemas.Path(eventType)
 		s := r.Reflect(payload)
-		s.ID = jsonschema.ID("urn:tenure:schema:" + strings.TrimSuffix(path, ".json"))
+		s.ID = jsonschema.ID(schemas.ID(path))
 		s.Title = eventType
 		defineStates(s)
 

@@ -27,6 +27,8 @@ type Table struct {
 	Kind string
 	// Columns are what an archive's rows have, in this order.
 	Columns []string
+	// Document, in place of Columns, is a column of type json or jsonb that holds the whole row.
+	Document string
 }
 
 // Store is a connectors.Connector.
@@ -139,6 +141,15 @@ func newTable(t Table) table {
 		key:    strings.Join(keys, ", "),
 		keys:   keys,
 	}
+}
+
+// row is a query for the rows of an archive, each one text; where picks them.
+func (t table) row(where string) string {
+	if t.Document != "" {
+		return fmt.Sprintf(`SELECT %s::text FROM %s WHERE %s ORDER BY %s`, quote(t.Document), t.from, where, t.key)
+	}
+	return fmt.Sprintf(`SELECT row_to_json(r)::text FROM (SELECT %s FROM %s WHERE %s ORDER BY %s) AS r`,
+		strings.Join(quoteAll(t.Columns), ", "), t.from, where, t.key)
 }
 
 func (t table) count(ctx context.Context, q pg.Querier, tenant string) (n int64, err error) {

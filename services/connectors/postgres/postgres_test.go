@@ -110,6 +110,12 @@ func TestRowsAreTheColumnsOfTheMap(t *testing.T) {
 	if got, want := readAll(t, store, "usage"), `{"order":9}`+"\n"+`{"order":10}`+"\n"; got != want {
 		t.Errorf("rows are %s, not %s", got, want)
 	}
+	asItIs := documents
+	asItIs.Columns, asItIs.Document = nil, "raw"
+	whole := postgres.New("app", db, []postgres.Table{asItIs})
+	if got, want := readAll(t, whole, "documents"), `{"a":1,"b":"two lines"}`+"\n"; got != want {
+		t.Errorf("rows are %s, not %s", got, want)
+	}
 	if n, err := store.Erase(t.Context(), "acme"); err != nil || n.Total() != 3 {
 		t.Errorf("erased %v, %v", n, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -103,9 +102,8 @@ func (s *snapshot) copyOut(ctx context.Context, t table, rows *copiedRows) error
 	if err != nil {
 		return err
 	}
-	_, err = conn.CopyTo(ctx, rows, fmt.Sprintf(
-		`COPY (SELECT row_to_json(r)::text FROM (SELECT %s FROM %s WHERE %s = '%s' ORDER BY %s) AS r) TO STDOUT (FORMAT binary)`,
-		strings.Join(quoteAll(t.Columns), ", "), t.from, t.tenant, tenant, t.key))
+	where := fmt.Sprintf(`%s = '%s'`, t.tenant, tenant)
+	_, err = conn.CopyTo(ctx, rows, `COPY (`+t.row(where)+`) TO STDOUT (FORMAT binary)`)
 	return err
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -61,10 +63,17 @@ func Classify(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	if status := statusOf(err); status == 0 && !isAnswer(err) || status >= 500 || status == http.StatusTooManyRequests {
+	if status := statusOf(err); status >= 500 || status == http.StatusTooManyRequests || isUnreachable(err) {
 		return fault.RetryAfter(err, connectors.RetryDelay)
 	}
 	return err
+}
+
+// isUnreachable reports whether the server did not answer, or not to the end.
+func isUnreachable(err error) bool {
+	var unsent *smithyhttp.RequestSendError
+	var network net.Error
+	return errors.As(err, &unsent) || errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // statusOf is the HTTP status of the server's answer, or 0 when there was none.
@@ -74,12 +83,6 @@ func statusOf(err error) int {
 		return response.HTTPStatusCode()
 	}
 	return 0
-}
-
-// isAnswer reports whether the server understood the request and named an error.
-func isAnswer(err error) bool {
-	var api smithy.APIError
-	return errors.As(err, &api)
 }
 
 // code is the S3 error code, or "".

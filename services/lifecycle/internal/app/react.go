@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tenure/services/lifecycle/internal/store"
+	"tenure/services/lifecycle/internal/tenant"
+	"tenure/shared/events"
+	"tenure/shared/fault"
+	"tenure/shared/inbox"
+)
+
+// WantsFact picks what the lifecycle acts on of the other services' events.
+func WantsFact(eventType string) bool {
+	payload, ok := events.NewPayload(eventType)
+	if !ok {
+		return false
+	}
+	switch payload.(type) {
+	case *events.BillingPaymentConfirmed, *events.BillingPaymentFailed, *events.BillingPaymentRecovered,
+		*events.SubscriptionCreated, *events.SubscriptionChanged, *events.UsageUpdated,
+		*events.ArchiveCompleted, *events.ArchiveFailed, *events.ResidueFound:
+		return true
+	}
+	return false
+}
+
+// ReactToFact turns a service's event into a command, in the order in which the service wrote it. The command is
+// committed before the event counts as taken; when the event comes again in between, its key finds the command done.
+func (e *Engine) ReactToFact(ctx context.Context, ev events.Event) (inbox.Commit, error) {
+	p, err := ev.Payload()
+	if err != nil {
+		return nil, fault.Permanent(err)
+	}
+	switch p := p.(type) {
+	case *events.BillingPaymentConfirmed:
+		return e.withPeriod(ctx, ev, p.CurrentPeriodEnd, tenant.CmdConfirmPayment,
+			&tenant.ConfirmPayment{SubscriptionID: p.SubscriptionID, Status: p.Status})
+	case *events.BillingPaymentRecovered:
+		return e.withPeriod(ctx, ev, p.CurrentPeriodEnd, tenant.CmdPaymentRecovered,
+			&tenant.PaymentRecovered{SubscriptionID: p.SubscriptionID, Status: p.Status})
+	case *events.BillingPaymentFailed:
+		return nil, e.follow(ctx, ev, tenant.CmdPaymentFailed,
+			&tenant.PaymentFailed{SubscriptionID: p.SubscriptionID, InvoiceID: p.InvoiceID, Status: p.Status})
+	case *events.SubscriptionCreated:
+		return savePeriodEnd(ev.Subject, p.CurrentPeriodEnd), nil
+	case *events.SubscriptionChanged:
+		return savePeriodEnd(ev.Subject, p.CurrentPeriodEnd), nil
+	case *events.UsageUpdated:
+		return nil, e.updateUsage(ctx, ev, p)
+	case *events.ArchiveCompleted:
+		return nil, e.follow(ctx, ev, tenant.CmdCompleteExport, &tenant.CompleteExport{ExportID: p.ExportID, SHA256: p.SHA256, Bytes: p.Bytes})
+	case *events.ArchiveFailed:
+		return nil, e.follow(ctx, ev, tenant.CmdFailExport, &tenant.FailExport{ExportID: p.ExportID, Error: p.Error})
+	case *events.ResidueFound:
+		return nil, e.follow(ctx, ev, tenant.CmdReportResidue, &tenant.ReportResidue{Store: p.Store, Rows: p.Rows, Generation: p.Generation})
+	}
+	return nil, nil
+}
+
+// follow submits the command and waits until it is settled. A refusal settles it: it stands in the log.
+func (e *Engine) follow(ctx context.Context, ev events.Event, name string, payload events.Payload) error {
+	out := e.Submit(ctx, fromService(ev, name, payload))
+	if out.Err != nil {
+		return fault.RetryAfter(out.Err, outageDelay)
+	}
+	return nil
+}
+
+func (e *Engine) withPeriod(ctx context.Context, ev events.Event, end *time.Time, name string, payload events.Payload) (inbox.Commit, error) {
+	return savePeriodEnd(ev.Subject, end), e.follow(ctx, ev, name, payload)
+}
+
+func savePeriodEnd(id string, end *time.Time) inbox.Commit {
+	if end == nil {
+		return nil
+	}
+	return func(ctx context.Context, tx pgx.Tx) error { return store.SavePeriodEnd(ctx, tx, id, *end) }
+}
+
+// updateUsage stores the figures first: the command that follows looks at them.
+func (e *Engine) updateUsage(ctx context.Context, ev events.Event, p *events.UsageUpdated) error {
+	usage := tenant.Usage{Queries: p.Queries, Documents: p.Documents, StorageGB: p.StorageGB}
+	if err := store.SaveUsage(ctx, e.db, ev.Subject, usage, p.Period); err != nil {
+		return err
+	}
+	return e.follow(ctx, ev, tenant.CmdCheckUsage, &tenant.CheckUsage{})
+}

@@ -1,0 +1,40 @@
+package app
+
+import (
+	"time"
+
+	"tenure/services/lifecycle/internal/tenant"
+)
+
+// Settings of the service, from its environment.
+type Settings struct {
+	// Partitions is how many transactions may run side by side; it may grow, never shrink.
+	Partitions int `env:"TENURE_LIFECYCLE_PARTITIONS" envDefault:"1"`
+	// Grace is how long an unpaid tenant may go on; 0 suspends at once.
+	Grace time.Duration `env:"TENURE_DUNNING_GRACE" envDefault:"168h"`
+	// SignupTimeout ends a sign-up that nobody pays for.
+	SignupTimeout time.Duration `env:"TENURE_SIGNUP_TIMEOUT" envDefault:"24h"`
+	// DrainTimeout is how long running requests may finish before a plan change that moves data is undone.
+	DrainTimeout time.Duration `env:"TENURE_DRAIN_TIMEOUT" envDefault:"60s"`
+	// StepTimeout is for participants that set none of their own.
+	StepTimeout   time.Duration `env:"TENURE_STEP_TIMEOUT" envDefault:"60s"`
+	StepAttempts  int           `env:"TENURE_STEP_ATTEMPTS" envDefault:"5"`
+	ExportsPerDay int           `env:"TENURE_EXPORTS_PER_DAY" envDefault:"24"`
+}
+
+// Config makes the engine's settings; day is the length of every period given in days.
+func (s Settings) Config(day time.Duration) Config {
+	policy := tenant.DefaultPolicy()
+	policy.Day = day
+	policy.Grace, policy.SignupTimeout, policy.DrainTimeout = s.Grace, s.SignupTimeout, s.DrainTimeout
+	policy.StepTimeout, policy.StepAttempts, policy.ExportsPerDay = s.StepTimeout, s.StepAttempts, s.ExportsPerDay
+	return Config{
+		Plans:  tenant.DefaultPlans(),
+		Policy: func(_, _ string) tenant.Policy { return policy },
+	}
+}
+
+// DueAfter is when a deletion that was asked for at requested falls due.
+func (e *Engine) DueAfter(s tenant.State, requested time.Time, days int) time.Time {
+	return requested.Add(time.Duration(days) * e.cfg.Policy(s.Region, s.Plan).Day)
+}

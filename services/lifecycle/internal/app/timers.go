@@ -1,0 +1,83 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"tenure/services/lifecycle/internal/store"
+	"tenure/services/lifecycle/internal/tenant"
+)
+
+const (
+	// timerInterval is the longest sleep between two looks at the deadlines: another process may have set a nearer one.
+	timerInterval = 250 * time.Millisecond
+	timerBatch    = 1000
+	// maxSkew is by how much this machine's clock and the database's may differ. Beyond it one of them is wrong, and
+	// nothing that cannot be undone may begin.
+	maxSkew = 5 * time.Second
+)
+
+// RunTimers fires deadlines by the database's clock until ctx ends. Any number of processes may do so: the key of a
+// firing is the deadline itself, so that it counts once.
+func (e *Engine) RunTimers(ctx context.Context) error {
+	tick := time.NewTicker(timerInterval)
+	defer tick.Stop()
+	for {
+		if err := e.fireDue(ctx); err != nil && ctx.Err() == nil {
+			slog.WarnContext(ctx, "cannot fire deadlines now", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (e *Engine) fireDue(ctx context.Context) error {
+	for ctx.Err() == nil {
+		due, err := store.DueTimers(ctx, e.db, timerBatch)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		list := make([]Submission, 0, len(due))
+		for _, t := range due {
+			list = append(list, fromTimer(t))
+		}
+		progress := false
+		for _, out := range e.SubmitAll(ctx, list) {
+			if out.Err != nil {
+				return out.Err
+			}
+			progress = progress || len(out.Events) > 0
+		}
+		if !progress || len(due) < timerBatch {
+			return nil
+		}
+	}
+	return nil
+}
+
+func fromTimer(t store.TimerRow) Submission {
+	// A waiting step fires again and again with new due times; the time belongs to the key.
+	key := fmt.Sprintf("timer/%s/%d/%d", t.Kind, t.Generation, t.Due.UnixMicro())
+	return Submission{
+		Tenant: t.Tenant, Name: tenant.CmdFireTimer, Key: key, CausationID: key, CorrelationID: key, Actor: "system:timer",
+		Payload: &tenant.FireTimer{Kind: t.Kind, Due: t.Due, Generation: t.Generation},
+	}
+}
+
+// CheckClock compares this machine's clock with the database's.
+func (e *Engine) CheckClock(ctx context.Context) error {
+	var theirs time.Time
+	before := time.Now()
+	if err := e.db.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&theirs); err != nil {
+		return err
+	}
+	if skew := theirs.Sub(before).Abs(); skew > maxSkew {
+		return fmt.Errorf("this machine's clock and the database's differ by %s; set them right, purges are paused until then", skew.Round(time.Second))
+	}
+	return nil
+}

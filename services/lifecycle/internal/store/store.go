@@ -1,0 +1,212 @@
+// Package store holds the lifecycle service's SQL. Transactions are parameters; nothing here decides.
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tenure/services/lifecycle/internal/tenant"
+	"tenure/shared/pg"
+)
+
+// Tenant is a state with the head of its hash chain.
+type Tenant struct {
+	State tenant.State
+	Hash  []byte
+}
+
+// Load returns the tenants that exist, by id.
+func Load(ctx context.Context, q pg.Querier, ids []string) (map[string]Tenant, error) {
+	rows, err := q.Query(ctx, `SELECT hash, snapshot FROM streams WHERE stream = ANY($1)`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("load tenants: %w", err)
+	}
+	found := make(map[string]Tenant, len(ids))
+	list, err := pgx.CollectRows(rows, scanTenant)
+	for _, t := range list {
+		found[t.State.ID] = t
+	}
+	return found, err
+}
+
+func scanTenant(row pgx.CollectableRow) (Tenant, error) {
+	var t Tenant
+	var snapshot []byte
+	if err := row.Scan(&t.Hash, &snapshot); err != nil {
+		return t, err
+	}
+	return t, json.Unmarshal(snapshot, &t.State)
+}
+
+// Filter of a list; empty fields do not filter.
+type Filter struct {
+	State string // a state, or the status "exporting"
+	Plan  string
+	IDs   []string // those alone, when not nil
+	After string   // the last id of the page before
+	Limit int
+}
+
+// List returns tenants in the order of their ids. Ids that were only ever refused something are no tenants.
+func List(ctx context.Context, q pg.Querier, f Filter) ([]Tenant, error) {
+	state, exporting := f.State, f.State == tenant.Exporting
+	if exporting {
+		state = string(tenant.Active)
+	}
+	rows, err := q.Query(ctx, `SELECT hash, snapshot FROM streams
+		WHERE stream > $1 AND snapshot->>'state' IS NOT NULL
+		AND ($2 = '' OR snapshot->>'state' = $2) AND ($3 = '' OR snapshot->>'plan' = $3)
+		AND (NOT $4 OR snapshot->>'export' IS NOT NULL) AND ($5::text[] IS NULL OR stream = ANY($5))
+		ORDER BY stream LIMIT $6`, f.After, state, f.Plan, exporting, f.IDs, f.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
+	}
+	return pgx.CollectRows(rows, scanTenant)
+}
+
+// Facts are what billing told last.
+type Facts struct {
+	Usage     tenant.Usage
+	Period    string // the month that Usage.Queries belongs to
+	PeriodEnd time.Time
+}
+
+// LoadFacts returns the facts that are known, by tenant.
+func LoadFacts(ctx context.Context, q pg.Querier, ids []string) (map[string]Facts, error) {
+	rows, err := q.Query(ctx, `SELECT tenant, queries, documents, storage_gb, period, period_end FROM billing_facts WHERE tenant = ANY($1)`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("load facts: %w", err)
+	}
+	found := make(map[string]Facts, len(ids))
+	var id string
+	var f Facts
+	var end *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &f.Usage.Queries, &f.Usage.Documents, &f.Usage.StorageGB, &f.Period, &end}, func() error {
+		f.PeriodEnd = time.Time{}
+		if end != nil {
+			f.PeriodEnd = end.UTC()
+		}
+		found[id] = f
+		return nil
+	})
+	return found, err
+}
+
+// SaveUsage stores what billing metered.
+func SaveUsage(ctx context.Context, q pg.Querier, id string, u tenant.Usage, period string) error {
+	_, err := q.Exec(ctx, `INSERT INTO billing_facts (tenant, queries, documents, storage_gb, period) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (tenant) DO UPDATE SET queries = $2, documents = $3, storage_gb = $4, period = $5`,
+		id, u.Queries, u.Documents, u.StorageGB, period)
+	return err
+}
+
+// SavePeriodEnd stores until when the tenant has paid.
+func SavePeriodEnd(ctx context.Context, q pg.Querier, id string, end time.Time) error {
+	_, err := q.Exec(ctx, `INSERT INTO billing_facts (tenant, period_end) VALUES ($1, $2)
+		ON CONFLICT (tenant) DO UPDATE SET period_end = $2`, id, end)
+	return err
+}
+
+// Operation returns one operation, or pgx.ErrNoRows.
+func Operation(ctx context.Context, q pg.Querier, id string) (tenant.OperationView, error) {
+	var view tenant.OperationView
+	err := q.QueryRow(ctx, `SELECT view FROM operations WHERE id = $1`, id).Scan(&view)
+	return view, err
+}
+
+// Operations returns those of the given ids that exist.
+func Operations(ctx context.Context, q pg.Querier, ids []string) (map[string]tenant.OperationView, error) {
+	rows, err := q.Query(ctx, `SELECT view FROM operations WHERE id = ANY($1)`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("load operations: %w", err)
+	}
+	found := make(map[string]tenant.OperationView, len(ids))
+	list, err := pgx.CollectRows(rows, pgx.RowTo[tenant.OperationView])
+	for _, v := range list {
+		found[v.ID] = v
+	}
+	return found, err
+}
+
+// RecentOperations returns a tenant's operations, newest first.
+func RecentOperations(ctx context.Context, q pg.Querier, id string, limit int) ([]tenant.OperationView, error) {
+	rows, err := q.Query(ctx, `SELECT view FROM operations WHERE tenant = $1 ORDER BY updated_at DESC, id LIMIT $2`, id, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list operations: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[tenant.OperationView])
+}
+
+// Participants returns who takes part in steps, by name.
+func Participants(ctx context.Context, q pg.Querier) ([]tenant.Participant, error) {
+	rows, err := q.Query(ctx, `SELECT name, actions, needs_drain, timeout_seconds FROM participants ORDER BY name`)
+	if err != nil {
+		return nil, fmt.Errorf("list participants: %w", err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (p tenant.Participant, err error) {
+		var seconds int
+		err = row.Scan(&p.Name, &p.Actions, &p.NeedsDrain, &seconds)
+		p.Timeout = time.Duration(seconds) * time.Second
+		return p, err
+	})
+}
+
+// SaveParticipant adds a participant or replaces it.
+func SaveParticipant(ctx context.Context, q pg.Querier, p tenant.Participant) error {
+	_, err := q.Exec(ctx, `INSERT INTO participants (name, actions, needs_drain, timeout_seconds) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (name) DO UPDATE SET actions = $2, needs_drain = $3, timeout_seconds = $4`,
+		p.Name, p.Actions, p.NeedsDrain, int(p.Timeout/time.Second))
+	return err
+}
+
+// DeleteParticipant reports whether there was one.
+func DeleteParticipant(ctx context.Context, q pg.Querier, name string) (bool, error) {
+	tag, err := q.Exec(ctx, `DELETE FROM participants WHERE name = $1`, name)
+	return tag.RowsAffected() > 0, err
+}
+
+// CountByState returns how many tenants are in each state.
+func CountByState(ctx context.Context, q pg.Querier) (map[string]int64, error) {
+	rows, err := q.Query(ctx, `SELECT snapshot->>'state', count(*) FROM streams WHERE snapshot->>'state' IS NOT NULL GROUP BY 1`)
+	if err != nil {
+		return nil, fmt.Errorf("count tenants: %w", err)
+	}
+	counts := map[string]int64{}
+	var state string
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&state, &n}, func() error { counts[state] = n; return nil })
+	return counts, err
+}
+
+// CountRunning returns how many operations run, and how many purges are later than their window allows.
+func CountRunning(ctx context.Context, q pg.Querier) (running, overdue int64, err error) {
+	err = q.QueryRow(ctx, `SELECT (SELECT count(*) FROM operations WHERE status IN ('pending', 'running')),
+		(SELECT count(*) FROM streams WHERE snapshot->>'state' IN ('deleting', 'purging')
+			AND (snapshot->'deletion'->>'latest')::timestamptz < now())`).Scan(&running, &overdue)
+	return running, overdue, err
+}
+
+// IsNotFound reports whether a look-up of one row found none.
+func IsNotFound(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
+
+// ViolationType is the event that records a broken promise.
+const ViolationType = "tenure.lifecycle.compliance.violation.v1"
+
+// CountViolations returns how many there are.
+func CountViolations(ctx context.Context, q pg.Querier) (n int64, err error) {
+	err = q.QueryRow(ctx, `SELECT count(*) FROM log WHERE type = '`+ViolationType+`'`).Scan(&n)
+	return n, err
+}
+
+// CountFunnel returns how many tenants ever signed up, and how many of them became active.
+func CountFunnel(ctx context.Context, q pg.Querier) (signedUp, activated int64, err error) {
+	err = q.QueryRow(ctx, `SELECT count(DISTINCT stream) FILTER (WHERE type = 'tenure.lifecycle.tenant.registered.v1'),
+		count(DISTINCT stream) FILTER (WHERE type = 'tenure.lifecycle.tenant.activated.v1')
+		FROM log WHERE type IN ('tenure.lifecycle.tenant.registered.v1', 'tenure.lifecycle.tenant.activated.v1')`).Scan(&signedUp, &activated)
+	return signedUp, activated, err
+}

@@ -1,0 +1,102 @@
+// Package lifecycle is the service that owns the tenants' state machine: commands in, events out. Its log is the one
+// truth about tenants; every other service reacts to it.
+package lifecycle
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"tenure/services/lifecycle/internal/api"
+	"tenure/services/lifecycle/internal/app"
+	"tenure/shared/bus"
+	"tenure/shared/eventlog"
+	"tenure/shared/inbox"
+	"tenure/shared/pg"
+	"tenure/shared/runner"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Schema is the service's part of the database.
+const Schema = "lifecycle"
+
+// factsConsumer reads what the other services say, in the order in which each said it.
+const factsConsumer = "lifecycle-facts"
+
+type service struct {
+	db     *pgxpool.Pool
+	bus    *bus.Bus
+	log    *eventlog.Log
+	engine *app.Engine
+}
+
+// New builds the service and registers its routes.
+func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
+	var settings app.Settings
+	if err := d.Environ.Parse(&settings); err != nil {
+		return nil, err
+	}
+	db, err := d.Open(ctx, Schema)
+	if err != nil {
+		return nil, err
+	}
+	log, err := eventlog.Open(ctx, db, eventlog.Config{Service: Schema, Partitions: settings.Partitions})
+	if err != nil {
+		return nil, err
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(inbox.Migrate(ctx, db), pg.MigrateSet(ctx, db, "lifecycle", files)); err != nil {
+		return nil, err
+	}
+	engine := app.NewEngine(db, log, d.Vault, settings.Config(d.Day))
+	if err := engine.ReloadParticipants(ctx); err != nil {
+		return nil, err
+	}
+	(&api.API{Engine: engine, DB: db, Log: log, Vault: d.Vault}).Register(d.API)
+	return &service{db: db, bus: d.Bus, log: log, engine: engine}, nil
+}
+
+// Run serves until ctx ends. The engine outlives those that feed it, so that what they have begun is finished.
+func (s *service) Run(ctx context.Context) error {
+	engine, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEngine()
+	background, _ := errgroup.WithContext(engine)
+	background.Go(func() error { return s.engine.Run(engine) })
+	background.Go(func() error { return s.log.Relay(engine, s.bus) })
+
+	feeders, ctx := errgroup.WithContext(ctx)
+	feeders.Go(func() error { return s.engine.RunTimers(ctx) })
+	for _, c := range s.consumers() {
+		feeders.Go(func() error { return s.bus.Consume(ctx, c) })
+	}
+	err := feeders.Wait()
+	stopEngine()
+	return errors.Join(err, background.Wait())
+}
+
+func (s *service) consumers() []bus.ConsumerConfig {
+	return []bus.ConsumerConfig{
+		{Name: "lifecycle-commands", Stream: bus.StreamCommands, Handler: s.engine.HandleCommands, Whole: true},
+		{
+			Name: "lifecycle-steps", Stream: bus.StreamEvents, Handler: s.engine.HandleAnswers, Whole: true,
+			Filters: []string{"tenure.events.*.*.step.completed", "tenure.events.*.*.step.failed"},
+		},
+		{
+			Name: factsConsumer, Stream: bus.StreamEvents,
+			Filters: []string{"tenure.events.billing.>", "tenure.events.export.>", "tenure.events.deletion.>"},
+			Handler: inbox.Reactor(s.db, factsConsumer, app.WantsFact, s.engine.ReactToFact, nil),
+		},
+	}
+}
+
+// Ready tells whether commands can be taken.
+func (s *service) Ready(ctx context.Context) error { return s.db.Ping(ctx) }

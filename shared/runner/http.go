@@ -1,0 +1,75 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"tenure/shared/auth"
+	"tenure/shared/events"
+	"tenure/shared/problem"
+	"tenure/shared/telemetry"
+)
+
+// newAPI describes the routes at /openapi.json. There is no page that would load scripts from elsewhere.
+func newAPI(mux *http.ServeMux, verifier *auth.Verifier) huma.API {
+	problem.Install()
+	cfg := huma.DefaultConfig("Tenure", "1")
+	cfg.DocsPath, cfg.SchemasPath = "", ""
+	cfg.CreateHooks = nil // no "$schema" member in answers
+	cfg.Info.Description = "The life of a SaaS tenant: commands, state, timeline, exports, deletion and its proof."
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
+	cfg.Security = []map[string][]string{{"bearer": {}}}
+	api := humago.New(mux, cfg)
+	api.UseMiddleware(auth.Middleware(api, verifier))
+	return api
+}
+
+// addOperational adds what orchestrators ask: alive, able to work, figures.
+func addOperational(mux *http.ServeMux, services map[string]Service, tel *telemetry.Telemetry) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		for name, s := range services {
+			if err := s.Ready(ctx); err != nil {
+				problem.Write(w, r, problem.New(http.StatusServiceUnavailable, "not_ready", name+": "+err.Error()))
+				return
+			}
+		}
+		_, _ = w.Write([]byte("ready\n"))
+	})
+	mux.Handle("GET /metrics", tel.MetricsHandler())
+}
+
+// limitBody answers 413 above events.MaxBody. Only what the dev sample stores may be larger; it says so itself.
+func limitBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > events.MaxBody && !isLargeBody(r) {
+			problem.Write(w, r, problem.New(http.StatusRequestEntityTooLarge, "too_large",
+				fmt.Sprintf("a body may have %d bytes at most", events.MaxBody)))
+			return
+		}
+		if !isLargeBody(r) {
+			r.Body = http.MaxBytesReader(w, r.Body, events.MaxBody)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isLargeBody: Stripe's events may pass 64 KiB (their handler has a limit of its own).
+func isLargeBody(r *http.Request) bool { return r.URL.Path == "/webhooks/stripe" }
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w; choose another address with TENURE_HTTP_ADDR (or --http)", addr, err)
+	}
+	return l, nil
+}

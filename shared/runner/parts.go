@@ -1,0 +1,52 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tenure/shared/bus"
+)
+
+// Services start in any order: whatever is not there yet is waited for, and said.
+const waitInterval = 500 * time.Millisecond
+
+func waitForDatabase(ctx context.Context, url string) error {
+	if _, err := pgx.ParseConfig(url); err != nil {
+		return fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	return waitFor(ctx, "PostgreSQL", func(ctx context.Context) error {
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			return err
+		}
+		return conn.Close(ctx)
+	})
+}
+
+func waitForTopology(ctx context.Context, b *bus.Bus) error {
+	return waitFor(ctx, "NATS JetStream", b.EnsureTopology)
+}
+
+// waitFor tries until it works or ctx ends; after the first failure it says what it waits for, and why, now and then.
+func waitFor(ctx context.Context, what string, try func(context.Context) error) error {
+	for attempt := 0; ; attempt++ {
+		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := try(limited)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if attempt%20 == 0 {
+			slog.WarnContext(ctx, "waiting for "+what, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not there: %w", what, err)
+		case <-time.After(waitInterval):
+		}
+	}
+}

@@ -60,14 +60,16 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the S3 server's files in %s: %w", cfg.Dir, err)
 	}
+	root := auth.Account{Access: cfg.AccessKey, Secret: cfg.SecretKey, Role: auth.RoleAdmin}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Server{addr: cfg.Addr, cancel: cancel, done: make(chan struct{})}
 	ready := make(chan struct{})
 	go func() {
 		defer close(s.done)
 		s.err = embedgw.RunVersityGW(serving, be, &embedgw.Config{
-			RootUserAccess:    cfg.AccessKey,
-			RootUserSecret:    cfg.SecretKey,
+			RootUserAccess:    root.Access,
+			RootUserSecret:    root.Secret,
+			IAMService:        auth.NewIAMServiceSingle(root),
 			Region:            Region,
 			Ports:             []string{cfg.Addr},
 			MaxConnections:    maxConnections,

@@ -27,8 +27,7 @@ func (*PaymentRecovered) EventType() string { return "tenure.lifecycle.payment.r
 // TenantSuspended closes access.
 type TenantSuspended struct {
 	Change
-	OperationID string  `json:"operation_id,omitempty"`
-	Blocks      []Block `json:"blocks,omitempty"`
+	Blocks []Block `json:"blocks,omitempty"`
 }
 
 // EventType names the type on the bus.
@@ -37,9 +36,8 @@ func (*TenantSuspended) EventType() string { return "tenure.lifecycle.tenant.sus
 // BlockAdded adds a reason why access is limited; the state stays.
 type BlockAdded struct {
 	Change
-	OperationID string  `json:"operation_id,omitempty"`
-	Block       string  `json:"block" jsonschema:"enum=payment,enum=trial,enum=admin,enum=abuse,enum=over_limit"`
-	Blocks      []Block `json:"blocks,omitempty"`
+	Block  string  `json:"block" jsonschema:"enum=payment,enum=trial,enum=admin,enum=abuse,enum=over_limit"`
+	Blocks []Block `json:"blocks,omitempty"`
 	// GraceEndsAt is when a payment block closes access, if the change that it waits for ends earlier.
 	GraceEndsAt *time.Time `json:"grace_ends_at,omitempty"`
 }
@@ -50,9 +48,8 @@ func (*BlockAdded) EventType() string { return "tenure.lifecycle.block.added.v1"
 // BlockLifted takes a reason away; others may remain.
 type BlockLifted struct {
 	Change
-	OperationID string  `json:"operation_id,omitempty"`
-	Block       string  `json:"block" jsonschema:"enum=payment,enum=trial,enum=admin,enum=abuse,enum=over_limit"`
-	Blocks      []Block `json:"blocks,omitempty"`
+	Block  string  `json:"block" jsonschema:"enum=payment,enum=trial,enum=admin,enum=abuse,enum=over_limit"`
+	Blocks []Block `json:"blocks,omitempty"`
 }
 
 // EventType names the type on the bus.

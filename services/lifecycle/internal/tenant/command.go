@@ -58,10 +58,11 @@ type Command struct {
 	Facts   Facts
 }
 
-// CompleteStep is a participant's success.
+// CompleteStep is a participant's success. The answer of another participant than the one that was asked is none.
 type CompleteStep struct {
-	StepID string
-	Result json.RawMessage
+	StepID      string
+	Participant string
+	Result      json.RawMessage
 }
 
 // EventType names the command; it is not registered, so that it cannot come from outside.
@@ -69,9 +70,10 @@ func (*CompleteStep) EventType() string { return events.CommandType(CmdCompleteS
 
 // FailStep is a participant's failure. Permanent: trying again is of no use.
 type FailStep struct {
-	StepID    string
-	Error     string
-	Permanent bool
+	StepID      string
+	Participant string
+	Error       string
+	Permanent   bool
 }
 
 // EventType names the command.

@@ -1,6 +1,11 @@
 package tenant
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"tenure/shared/events"
+)
 
 // The kinds of operations that take the lease.
 const (
@@ -9,6 +14,26 @@ const (
 	OpDowngrade  = "downgrade"
 	OpReactivate = "reactivate"
 	OpPurge      = "purge"
+)
+
+// The actions of steps.
+const (
+	actionProvision = "provision"
+	actionDrain     = "drain"
+	actionBill      = "bill"
+	actionSwitch    = "switch"
+	actionRelease   = "release"
+	actionArchive   = "archive"
+	actionRestore   = "restore"
+	actionErase     = "erase"
+	actionVerify    = "verify"
+	actionCertify   = "certify"
+)
+
+// Tenure's own services that take part in steps without being registered.
+const (
+	billing  = "billing"
+	deletion = "deletion"
 )
 
 // LeaseStatus says which way an operation goes.
@@ -48,10 +73,14 @@ type Operation struct {
 	RestoreData *bool     `json:"restore_data,omitempty"`
 	Resolution  string    `json:"resolution,omitempty"`
 	Steps       []Step    `json:"steps,omitempty"`
-	Error       string    `json:"error,omitempty"`
+	// Lifted are the blocks that a reactivation took away; they come back when it fails.
+	Lifted []events.Block `json:"lifted,omitempty"`
+	// Error is why the operation is undone or stuck.
+	Error string `json:"error,omitempty"`
 }
 
-// Step is one action of one participant.
+// Step is one action of one participant. Steps of one phase run side by side. Those of phase 0 were done before the
+// operation began (a sign-up's payment): they are never asked for, but they are undone.
 type Step struct {
 	ID          string     `json:"id"`
 	Participant string     `json:"participant"`
@@ -64,4 +93,184 @@ type Step struct {
 	Attempt int  `json:"attempt,omitempty"`
 	// Deadline is when a running step is given up, or when a waiting one is asked again.
 	Deadline time.Time `json:"deadline,omitzero"`
+}
+
+// undoSuffix makes the id of the way back: a participant that does each step id once must not take it for a repetition.
+const undoSuffix = "-undo"
+
+// key is the id under which the step is asked and answered, the way it goes now.
+func (s Step) key() string {
+	if s.Undo {
+		return s.ID + undoSuffix
+	}
+	return s.ID
+}
+
+// asked: it was requested, so that it may have had effects, whatever was answered.
+func (s Step) asked() bool { return s.Status != StepPending }
+
+// open: an answer is waited for. A late success counts even after the last try.
+func (s Step) open() bool {
+	return s.Status == StepRunning || s.Status == StepWaiting || s.Status == StepFailed
+}
+
+// undoable: erased data does not come back, and what only looked left nothing behind.
+func (s Step) undoable() bool {
+	return s.Action != actionErase && s.Action != actionVerify && s.Action != actionCertify
+}
+
+func newLease(plan events.OperationPlan, epoch int64, returnTo StateName) *Operation {
+	op := &Operation{
+		ID: plan.ID, Kind: plan.Kind, Epoch: epoch, Status: LeaseRunning, ReturnTo: returnTo,
+		FromPlan: plan.FromPlan, ToPlan: plan.ToPlan,
+	}
+	for _, p := range plan.Steps {
+		st := Step{
+			ID: p.ID, Participant: p.Participant, Action: p.Action, Phase: p.Phase, Timeout: p.TimeoutSeconds,
+			Status: StepPending,
+		}
+		if p.Phase == 0 {
+			st.Status = StepDone
+		}
+		op.Steps = append(op.Steps, st)
+	}
+	return op
+}
+
+// step finds a step by the id under which it is asked now. An id of the way that was left is not found: its answer
+// comes too late.
+func (op *Operation) step(key string) (int, bool) {
+	if op == nil {
+		return 0, false
+	}
+	i := slices.IndexFunc(op.Steps, func(s Step) bool { return s.key() == key })
+	return i, i >= 0
+}
+
+// back reports whether the operation goes, or is stuck on, the way back.
+func (op *Operation) back() bool {
+	return op.Status == LeaseCompensating || slices.ContainsFunc(op.Steps, func(s Step) bool { return s.Undo })
+}
+
+// current are the steps of the phase that is at work: the lowest that is not done, or on the way back the highest.
+func (op *Operation) current() []Step {
+	phase, found := 0, false
+	back := op.back()
+	for _, s := range op.Steps {
+		if s.Status == StepDone || s.Undo != back {
+			continue
+		}
+		if !found || (back && s.Phase > phase) || (!back && s.Phase < phase) {
+			phase, found = s.Phase, true
+		}
+	}
+	var out []Step
+	for _, s := range op.Steps {
+		if found && s.Phase == phase && s.Undo == back {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// pastReturn: resources of the old plan are being released, so that only the way forward is left.
+func (op *Operation) pastReturn() bool {
+	return slices.ContainsFunc(op.Steps, func(s Step) bool { return s.Action == actionRelease && !s.Undo && s.asked() })
+}
+
+// copy makes a lease that may be changed: the old state stays as it was.
+func (op *Operation) copy() *Operation {
+	next := *op
+	next.Steps = slices.Clone(op.Steps)
+	return &next
+}
+
+// change applies edit to a copy of the step with this id; an unknown id changes nothing.
+func (op *Operation) change(key string, edit func(op *Operation, s *Step)) *Operation {
+	i, ok := op.step(key)
+	if !ok {
+		return op
+	}
+	next := op.copy()
+	edit(next, &next.Steps[i])
+	return next
+}
+
+func (op *Operation) requested(p *events.StepRequested) *Operation {
+	if op != nil && p.Compensate && op.Status == LeaseFailed {
+		op = op.compensate("") // an operator gave the failed sign-up up
+	}
+	return op.change(p.StepID, func(op *Operation, s *Step) {
+		s.Status, s.Attempt, s.Deadline = StepRunning, p.Attempt, p.Deadline
+		op.resume()
+	})
+}
+
+func (op *Operation) done(p *events.StepDone) *Operation {
+	return op.change(p.StepID, func(op *Operation, s *Step) {
+		s.Status, s.Deadline = StepDone, time.Time{}
+		op.resume()
+	})
+}
+
+// resume: a stuck operation goes on when no step of its way is without tries any more.
+func (op *Operation) resume() {
+	back := op.back()
+	failed := func(s Step) bool { return s.Status == StepFailed && s.Undo == back }
+	switch {
+	case op.Status != LeaseStuck || slices.ContainsFunc(op.Steps, failed):
+	case back:
+		op.Status = LeaseCompensating
+	default:
+		op.Status = LeaseRunning
+	}
+}
+
+func (op *Operation) errored(p *events.StepErrored) *Operation {
+	next := op.change(p.StepID, func(op *Operation, s *Step) {
+		s.Status, s.Deadline = StepWaiting, time.Time{}
+		if p.RetryAt != nil {
+			s.Deadline = *p.RetryAt
+		}
+		if p.Final {
+			s.Status = StepFailed
+		}
+	})
+	if next == op || !p.Final {
+		return next
+	}
+	switch {
+	case next.Status != LeaseRunning, next.pastReturn():
+		next.Status, next.Error = LeaseStuck, p.Error
+	case next.Kind == OpProvision:
+		next.Status, next.Error = LeaseFailed, p.Error
+	default:
+		return next.compensate(p.Error)
+	}
+	return next
+}
+
+// abort turns a running operation back; one that cannot return goes on to its end.
+func (op *Operation) abort(why string) *Operation {
+	if op == nil || op.Status != LeaseRunning || op.pastReturn() {
+		return op
+	}
+	return op.compensate(why)
+}
+
+// compensate writes down the way back: every step that was ever asked is undone, also one that failed or never
+// answered, for nobody knows how far it came.
+func (op *Operation) compensate(why string) *Operation {
+	next := op.copy()
+	next.Status = LeaseCompensating
+	if why != "" {
+		next.Error = why
+	}
+	for i, s := range next.Steps {
+		if s.asked() && s.undoable() {
+			s.Undo, s.Status, s.Attempt, s.Deadline = true, StepPending, 0, time.Time{}
+			next.Steps[i] = s
+		}
+	}
+	return next
 }

@@ -1,6 +1,11 @@
 package tenant
 
-import "tenure/shared/events"
+import (
+	"fmt"
+	"strings"
+
+	"tenure/shared/events"
+)
 
 // Kind groups refusals for callers that translate them, for example into HTTP statuses.
 type Kind string
@@ -13,6 +18,54 @@ const (
 	Forbidden Kind = "forbidden" // not for this actor
 	NotFound  Kind = "not_found"
 )
+
+// The codes of refusals. They are part of the contract: programs branch on them.
+const (
+	CodeInvalidTransition   = "invalid_transition"
+	CodeOperationInProgress = "operation_in_progress"
+	CodePaymentUnverified   = "payment_unverified"
+	CodePlanChanged         = "plan_changed"
+	CodeOnHold              = "on_hold"
+	CodeDataDeleted         = "data_deleted"
+
+	CodeUnknownPlan         = "unknown_plan"
+	CodeNotAnUpgrade        = "not_an_upgrade"
+	CodeNotADowngrade       = "not_a_downgrade"
+	CodeUsageOverLimit      = "usage_over_limit"
+	CodeRetentionOutOfRange = "retention_out_of_range"
+	CodeConfirmMismatch     = "confirm_mismatch"
+	CodeInvalidArgument     = "invalid_argument"
+	CodeUnknownCommand      = "unknown_command"
+	CodeWrongPayload        = "wrong_payload"
+
+	CodeExportLimit   = "export_limit"
+	CodeForbidden     = "forbidden"
+	CodeUnknownTenant = "unknown_tenant"
+	CodeUnknownExport = "unknown_export"
+	CodeUnknownHold   = "unknown_hold"
+)
+
+// kindOf is the kind of every code; those that are not named are Invalid.
+var kindOf = map[string]Kind{
+	CodeInvalidTransition:   Conflict,
+	CodeOperationInProgress: Conflict,
+	CodePaymentUnverified:   Conflict,
+	CodePlanChanged:         Conflict,
+	CodeOnHold:              Conflict,
+	CodeDataDeleted:         Conflict,
+	CodeExportLimit:         Limit,
+	CodeForbidden:           Forbidden,
+	CodeUnknownTenant:       NotFound,
+	CodeUnknownExport:       NotFound,
+	CodeUnknownHold:         NotFound,
+}
+
+func kind(code string) Kind {
+	if k, ok := kindOf[code]; ok {
+		return k
+	}
+	return Invalid
+}
 
 // Refusal is the error of a command that the state machine does not allow.
 type Refusal struct {
@@ -32,6 +85,8 @@ type Violation struct {
 	Limit  float64 `json:"limit"`
 }
 
+func (v Violation) String() string { return fmt.Sprintf("%s %g of %g", v.Metric, v.Usage, v.Limit) }
+
 func (r *Refusal) Error() string { return r.Message }
 
 // Event records the refusal in the tenant's log.
@@ -40,4 +95,37 @@ func (r *Refusal) Event(s State, command string) *events.CommandRefused {
 		Change:  events.Change{From: s.Status(), To: s.Status(), Reason: r.Message},
 		Command: command, Code: r.Code, Message: r.Message, Allowed: r.Allowed,
 	}
+}
+
+// RefusalOf is the refusal that an event recorded, for the answer to a repeated command. Violations are not recorded;
+// the message names them.
+func RefusalOf(p *events.CommandRefused) *Refusal {
+	return &Refusal{Kind: kind(p.Code), Code: p.Code, Message: p.Message, Allowed: p.Allowed}
+}
+
+// refuse makes the answer to a command that is not allowed. What it tells to do instead is the tenant's state's.
+func (d *decision) refuse(code, format string, args ...any) *Refusal {
+	r := &Refusal{Kind: kind(code), Code: code, Message: fmt.Sprintf(format, args...), Allowed: d.state.AllowedCommands()}
+	switch {
+	case r.Kind != Conflict:
+	case len(r.Allowed) == 0:
+		r.Message += "; nothing is possible now"
+	default:
+		r.Message += "; possible now: " + strings.Join(r.Allowed, ", ")
+	}
+	return r
+}
+
+func (d *decision) forbid(what string) *Refusal {
+	return d.refuse(CodeForbidden, "%s is for operators alone", what)
+}
+
+func (d *decision) unfit(plan, advice string, v []Violation) *Refusal {
+	said := make([]string, len(v))
+	for i := range v {
+		said[i] = v[i].String()
+	}
+	r := d.refuse(CodeUsageOverLimit, "the usage does not fit %s: %s; %s", plan, strings.Join(said, ", "), advice)
+	r.Violations = v
+	return r
 }

@@ -1,0 +1,228 @@
+package tenant
+
+import (
+	"slices"
+	"time"
+
+	"tenure/shared/events"
+)
+
+// subscriptionTrialing is Stripe's word for a subscription that costs nothing yet: no payment was seen.
+const subscriptionTrialing = "trialing"
+
+// closing reports whether a kind of block closes access; over_limit closes ingest alone.
+func closing(b events.Block) bool { return b.Kind != BlockOverLimit }
+
+// unpaid reports whether a payment lifts the block.
+func unpaid(b events.Block) bool { return b.Kind == BlockPayment || b.Kind == BlockTrial }
+
+// imposed reports whether an operator put the block there.
+func imposed(b events.Block) bool { return b.Kind == BlockAdmin || b.Kind == BlockAbuse }
+
+// without copies the blocks that drop does not match; none is nil, as it is after a round trip through JSON.
+func without(blocks []events.Block, drop func(events.Block) bool) []events.Block {
+	var left []events.Block
+	for _, b := range blocks {
+		if !drop(b) {
+			left = append(left, b)
+		}
+	}
+	return left
+}
+
+// withBlock is the tenant's blocks and one of this kind more; there is one of a kind at most.
+func (d *decision) withBlock(kind, reason string) []events.Block {
+	if d.state.Blocked(kind) {
+		return d.state.Blocks
+	}
+	return append(slices.Clip(d.state.Blocks), events.Block{Kind: kind, Reason: reason, Since: d.cmd.Now})
+}
+
+// liftedBlocks are those of before that are not among the blocks of after.
+func liftedBlocks(before, after []events.Block) []events.Block {
+	return without(before, func(b events.Block) bool {
+		return slices.ContainsFunc(after, func(a events.Block) bool { return a.Kind == b.Kind })
+	})
+}
+
+// home is where the tenant belongs when no operation runs and it is not leaving, and with which blocks. A payment
+// that failed during an operation still has its grace.
+func (s State) home() (StateName, []events.Block) {
+	payment := func(b events.Block) bool { return b.Kind == BlockPayment }
+	switch rest := without(s.Blocks, payment); {
+	case slices.ContainsFunc(rest, closing), s.Blocked(BlockPayment) && s.Grace == nil:
+		return Suspended, s.Blocks
+	case s.Grace != nil:
+		return PastDue, rest
+	case !s.TrialEndsAt.IsZero():
+		return Trialing, rest
+	default:
+		return Active, rest
+	}
+}
+
+func graceEnd(g *Grace) *time.Time {
+	if g == nil || g.EndsAt.IsZero() {
+		return nil
+	}
+	ends := g.EndsAt
+	return &ends
+}
+
+// grace is how long this tenant may owe money with its access open.
+func (d *decision) grace() time.Duration {
+	if p, _ := d.plan(d.state.Plan); p.Grace != nil {
+		return *p.Grace
+	}
+	return d.cmd.Facts.Policy.Grace
+}
+
+// paymentFailed begins the grace. A tenant without open access has none to lose: it gets the block at once, and
+// during an operation the block waits for the end of that.
+func paymentFailed(d *decision, _ *PaymentFailed) error {
+	if d.state.Name == PendingPayment || d.state.Grace != nil || d.state.Blocked(BlockPayment) {
+		return nil
+	}
+	exempt := d.cmd.Facts.Policy.GraceExempt
+	var ends *time.Time
+	if grace := d.grace(); grace > 0 && !exempt {
+		at := d.cmd.Now.Add(grace)
+		ends = &at
+	}
+	switch accessible := d.state.Name == Trialing || d.state.Name == Active; {
+	case accessible && (exempt || ends != nil):
+		d.move(CmdPaymentFailed, PastDue, &events.PaymentPastDue{GraceEndsAt: ends, Blocks: d.state.Blocks})
+	case accessible:
+		d.move(CmdPaymentFailed, Suspended, &events.TenantSuspended{Blocks: d.withBlock(BlockPayment, d.reason)})
+	case exempt:
+		d.stay(CmdPaymentFailed, &events.PaymentPastDue{Blocks: d.state.Blocks})
+	default:
+		if !slices.Contains(leased, d.state.Name) {
+			ends = nil
+		}
+		d.stay(CmdPaymentFailed, &events.BlockAdded{
+			Block: BlockPayment, Blocks: d.withBlock(BlockPayment, d.reason), GraceEndsAt: ends,
+		})
+	}
+	return nil
+}
+
+// paymentRecovered takes away what a payment takes away: the grace, the payment block, the trial's.
+func paymentRecovered(d *decision) error {
+	if p, ok := d.cmd.Payload.(*ConfirmPayment); ok && p.Status == subscriptionTrialing {
+		return nil
+	}
+	_, first := d.cmd.Payload.(*ConfirmPayment)
+	blocked := slices.ContainsFunc(d.state.Blocks, unpaid)
+	owed := blocked || d.state.Grace != nil
+	if d.state.Name == PastDue {
+		d.move(CmdPaymentRecovered, Active, &events.PaymentRecovered{})
+		return nil
+	}
+	if (first || owed) && !d.state.TrialEndsAt.IsZero() {
+		// Whatever the tenant comes back to, it is no trial any more.
+		d.stay(CmdPaymentRecovered, &events.TrialConverted{Plan: d.state.Plan})
+	}
+	switch {
+	case blocked:
+		d.lift(CmdPaymentRecovered, unpaid)
+	case owed:
+		d.stay(CmdPaymentRecovered, &events.PaymentRecovered{})
+	}
+	return nil
+}
+
+// lift takes blocks away. When that opens a suspended tenant's access, it comes back.
+func (d *decision) lift(command string, drop func(events.Block) bool) {
+	left := without(d.state.Blocks, drop)
+	if d.state.Name == Suspended && !slices.ContainsFunc(left, closing) {
+		op := d.planned(d.cmd.NewID, OpReactivate, d.state.Plan, d.state.Plan, nil)
+		d.beginReactivation(command, op, true, left)
+		return
+	}
+	for _, b := range d.state.Blocks {
+		if drop(b) {
+			left := without(d.state.Blocks, func(o events.Block) bool { return o.Kind == b.Kind })
+			d.stay(command, &events.BlockLifted{Block: b.Kind, Blocks: left})
+		}
+	}
+}
+
+// endGrace closes access, unless the tenant was exempted since.
+func (d *decision) endGrace() {
+	blocks := d.withBlock(BlockPayment, "the grace ended unpaid")
+	switch {
+	case d.cmd.Facts.Policy.GraceExempt:
+		d.stay(cmdEndGrace, &events.PaymentPastDue{Blocks: d.state.Blocks})
+	case d.state.Name == PastDue:
+		d.move(cmdEndGrace, Suspended, &events.TenantSuspended{Blocks: blocks})
+	default:
+		d.stay(cmdEndGrace, &events.BlockAdded{Block: BlockPayment, Blocks: blocks})
+	}
+}
+
+func suspend(d *decision, p *events.Suspend) error {
+	kind := orElse(p.Block, BlockAdmin)
+	if kind != BlockAdmin && kind != BlockAbuse {
+		return d.refuse(CodeInvalidArgument, "block must be admin or abuse, not %q", kind)
+	}
+	if d.state.Blocked(kind) {
+		return d.refuse(CodeInvalidTransition, "the tenant has the %s block already", kind)
+	}
+	blocks := d.withBlock(kind, p.Reason)
+	if slices.Contains(open, d.state.Name) {
+		d.move(CmdSuspend, Suspended, &events.TenantSuspended{Blocks: blocks})
+		return nil
+	}
+	d.stay(CmdSuspend, &events.BlockAdded{Block: kind, Blocks: blocks})
+	return nil
+}
+
+func resume(d *decision, _ *events.Resume) error {
+	d.lift(CmdResume, imposed)
+	return nil
+}
+
+// checkUsage lets the over_limit block follow the stored usage, where the state has room for it.
+func checkUsage(d *decision, _ *CheckUsage) error {
+	blocks := d.limitBlocks(d.state.Plan, true)
+	was, is := d.state.Blocked(BlockOverLimit), slices.ContainsFunc(blocks, func(b events.Block) bool { return !closing(b) })
+	if ok, _ := allows(d.state, CmdCheckUsage); !ok || was == is {
+		return nil
+	}
+	if is {
+		d.stay(CmdCheckUsage, &events.BlockAdded{Block: BlockOverLimit, Blocks: blocks})
+		return nil
+	}
+	d.stay(CmdCheckUsage, &events.BlockLifted{Block: BlockOverLimit, Blocks: blocks})
+	return nil
+}
+
+// limitBlocks are the blocks on a plan: over_limit goes when the stored usage fits, and comes, if it may, when not.
+func (d *decision) limitBlocks(plan string, mayCome bool) []events.Block {
+	p, _ := d.plan(plan)
+	limits := p.Limits
+	limits.Queries = 0 // queries are over when the month is: they are limited by quota, not by a block
+	over := len(d.cmd.Facts.Usage.over(limits)) > 0
+	switch {
+	case !over:
+		return without(d.state.Blocks, func(b events.Block) bool { return !closing(b) })
+	case mayCome:
+		return d.withBlock(BlockOverLimit, "the usage is over the limits of "+plan)
+	}
+	return d.state.Blocks
+}
+
+// over lists the limits that the usage does not fit.
+func (u Usage) over(l Limits) []Violation {
+	var out []Violation
+	check := func(metric string, usage, limit float64) {
+		if limit > 0 && usage > limit {
+			out = append(out, Violation{Metric: metric, Usage: usage, Limit: limit})
+		}
+	}
+	check("queries", float64(u.Queries), float64(l.Queries))
+	check("documents", float64(u.Documents), float64(l.Documents))
+	check("storage_gb", u.StorageGB, l.StorageGB)
+	return out
+}

@@ -1,0 +1,242 @@
+package tenant
+
+import (
+	"slices"
+	"time"
+
+	"tenure/shared/events"
+)
+
+// Evolve applies e to s. p is e's data, decoded by the caller, who needs it anyhow. Events that this build does not
+// know still move the version and, by their to_state, the state.
+func Evolve(s State, e events.Event, p events.Payload) State {
+	before := s
+	if e.Subject != "" {
+		s.ID = e.Subject
+	}
+	s.Version = e.Sequence
+	if c, ok := p.(change); ok {
+		s.Name = stateOf(c.StateChange().To)
+	}
+	at := e.Time.UTC()
+	switch p := p.(type) {
+	case *events.StepRequested:
+		s.Lease = s.Lease.requested(p)
+	case *events.StepDone:
+		s.Lease = s.Lease.done(p)
+	case *events.StepErrored:
+		s.Lease = s.Lease.errored(p)
+
+	case *events.TenantRegistered:
+		return registered(s, p, at)
+	case *events.TenantReborn:
+		return reborn(s, p, at)
+	case *events.PaymentConfirmed:
+		s.SignupExpiresAt = time.Time{}
+	case *events.SignupAbandoned:
+		s.SignupExpiresAt = time.Time{}
+	case *events.ProvisioningStarted:
+		s.Lease = newLease(p.Operation, s.Version, ProvisioningFailed)
+	case *events.ProvisioningRetried:
+		s.Lease = newLease(p.Operation, s.Version, ProvisioningFailed)
+	case *events.TenantActivated, *events.ProvisioningRolledBack:
+		s.Lease = nil
+	case *events.TrialConverted:
+		s.Plan, s.TrialEndsAt = p.Plan, time.Time{}
+	case *events.TrialExpired:
+		s.Blocks, s.TrialEndsAt = p.Blocks, time.Time{}
+
+	case *events.UpgradeStarted:
+		s.Lease = newLease(p.Operation, s.Version, before.Name)
+	case *events.UpgradeCompleted:
+		s.Plan, s.Blocks, s.Lease = p.Plan, p.Blocks, nil
+	case *events.UpgradeRolledBack, *events.DowngradeRolledBack:
+		s.Lease = nil
+	case *events.DowngradeScheduled:
+		s.Pending = &PendingChange{
+			OperationID: p.OperationID, Command: CmdDowngrade, Plan: p.Plan, DueAt: p.DueAt, Resolution: p.Resolution,
+		}
+	case *events.DowngradeCancelled:
+		s.Pending = nil
+	case *events.DowngradeStarted:
+		s.Pending = nil
+		s.Lease = newLease(p.Operation, s.Version, before.Name)
+		s.Lease.Resolution = p.Resolution
+	case *events.DowngradeCompleted:
+		s.Plan, s.Blocks, s.Lease = p.Plan, p.Blocks, nil
+
+	case *events.PaymentPastDue:
+		s.Grace, s.Blocks = grace(p.GraceEndsAt), p.Blocks
+	case *events.PaymentRecovered:
+		s.Grace = nil
+		if s.Name == Active {
+			s.TrialEndsAt = time.Time{} // what was paid is no trial any more
+		}
+	case *events.TenantSuspended:
+		s.Blocks = p.Blocks
+		if s.Blocked(BlockPayment) {
+			s.Grace = nil
+		}
+	case *events.BlockAdded:
+		s.Blocks = p.Blocks
+		if p.Block == BlockPayment {
+			s.Grace = nil
+			if p.GraceEndsAt != nil {
+				s.Grace = grace(p.GraceEndsAt)
+			}
+		}
+	case *events.BlockLifted:
+		s.Blocks = p.Blocks
+		if p.Block == BlockPayment {
+			s.Grace = nil
+		}
+
+	case *events.ExportRequested:
+		s.Export = &Export{ID: p.ExportID, RequestedAt: at}
+		s.RecentExports = append(since(s.RecentExports, p.CountedSince), at)
+	case *events.ExportCompleted, *events.ExportFailed, *events.ExportCancelled:
+		s.Export = nil
+
+	case *events.HoldPlaced:
+		s.Holds = append(slices.Clip(s.Holds), Hold{ID: p.HoldID, Reason: p.Reason, Since: at})
+	case *events.HoldReleased:
+		s.Holds = s.holdsBut(p.HoldID)
+		if s.Name == Purging && len(s.Holds) == 0 {
+			s.allowHour(at)
+		}
+
+	case *events.DeletionRequested:
+		s.Pending, s.QueuedDeletion = nil, nil
+		s.Deletion = &Deletion{
+			RequestedAt: p.RequestedAt, ScheduledFor: p.ScheduledFor, Latest: p.Latest,
+			RetentionDays: p.RetentionDays, PreviousState: StateName(p.PreviousState),
+		}
+	case *events.DeletionQueued:
+		s.QueuedDeletion = &QueuedDeletion{RequestedAt: p.RequestedAt, RetentionDays: p.RetentionDays, Reason: p.Reason}
+		s.Lease = s.Lease.abort("deletion requested")
+	case *events.PurgeDeferred:
+		s.Deletion = s.Deletion.deferred(p)
+	case *events.PurgeStarted:
+		s.Lease = newLease(p.Operation, s.Version, "")
+		if s.Deletion != nil && s.Deletion.DeferredBy != nil {
+			s.allowHour(at)
+		}
+	case *events.TenantPurged:
+		return purged(s)
+
+	case *events.ReactivationStarted:
+		s.Lease = newLease(p.Operation, s.Version, s.fallback())
+		restore := p.RestoreData
+		s.Lease.RestoreData = &restore
+		s.Lease.Lifted = liftedBlocks(s.Blocks, p.Blocks)
+		s.Blocks = p.Blocks
+	case *events.TenantReactivated:
+		s.Plan, s.Blocks = p.Plan, p.Blocks
+		s.Lease, s.Deletion = nil, nil
+		if s.Name == Active || s.Name == Trialing {
+			s.Grace = nil
+		}
+	case *events.ReactivationFailed:
+		s.Blocks, s.Lease = p.Blocks, nil
+	}
+	return s
+}
+
+// stateOf is the state behind the word in from_state or to_state.
+func stateOf(status string) StateName {
+	if status == Exporting {
+		return Active
+	}
+	return StateName(status)
+}
+
+// registered begins a life; of an earlier one that was abandoned nothing is left but the count.
+func registered(s State, p *events.TenantRegistered, at time.Time) State {
+	life := State{
+		ID: s.ID, Name: s.Name, Version: s.Version, Plan: p.Plan, Region: p.Region, GDPR: p.GDPR,
+		Generation: p.Generation, CreatedAt: at,
+	}
+	if p.SignupExpiresAt != nil {
+		life.SignupExpiresAt = *p.SignupExpiresAt
+	}
+	if p.TrialEndsAt != nil {
+		life.TrialEndsAt = *p.TrialEndsAt
+	}
+	return life
+}
+
+func reborn(s State, p *events.TenantReborn, at time.Time) State {
+	return State{
+		ID: s.ID, Name: s.Name, Version: s.Version, Plan: p.Plan, Region: s.Region, GDPR: s.GDPR,
+		Generation: p.Generation, CreatedAt: at,
+	}
+}
+
+// purged keeps what a certificate names, and where the data lay. What limited access or destruction went with it.
+func purged(s State) State {
+	return State{
+		ID: s.ID, Name: s.Name, Version: s.Version, Plan: s.Plan, Region: s.Region, GDPR: s.GDPR,
+		Generation: s.Generation, CreatedAt: s.CreatedAt, Deletion: s.Deletion,
+	}
+}
+
+func grace(ends *time.Time) *Grace {
+	if ends == nil {
+		return &Grace{}
+	}
+	return &Grace{EndsAt: *ends}
+}
+
+// allowHour moves the end of the window of a purge that had to wait: the hour counts from when it could go on.
+func (s *State) allowHour(at time.Time) {
+	if s.Deletion == nil {
+		return
+	}
+	d := *s.Deletion
+	d.DeferredBy = nil
+	if latest := at.Add(window); latest.After(d.Latest) {
+		d.Latest = latest
+	}
+	s.Deletion = &d
+}
+
+func (d *Deletion) deferred(p *events.PurgeDeferred) *Deletion {
+	if d == nil {
+		return nil
+	}
+	next := *d
+	next.DeferredBy = slices.Clone(p.Holds)
+	if p.ExportID != "" {
+		next.DeferredBy = append(next.DeferredBy, p.ExportID)
+	}
+	return &next
+}
+
+// fallback is where a failed reactivation returns to.
+func (s State) fallback() StateName {
+	if s.Deletion != nil {
+		return Deleting
+	}
+	return Suspended
+}
+
+func (s State) holdsBut(id string) []Hold {
+	var left []Hold
+	for _, h := range s.Holds {
+		if h.ID != id {
+			left = append(left, h)
+		}
+	}
+	return left
+}
+
+// since drops the times before from. It copies: the old state may still be read by others.
+func since(times []time.Time, from *time.Time) []time.Time {
+	out := make([]time.Time, 0, len(times)+1)
+	for _, t := range times {
+		if from == nil || t.After(*from) {
+			out = append(out, t)
+		}
+	}
+	return out
+}

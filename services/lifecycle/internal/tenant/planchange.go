@@ -1,0 +1,176 @@
+package tenant
+
+import (
+	"slices"
+
+	"tenure/shared/events"
+)
+
+// When a downgrade begins, and what becomes of data that is over the new limits.
+const (
+	atPeriodEnd = "period_end"
+	atNow       = "now"
+
+	resolveRefuse  = "refuse"
+	resolveFreeze  = "freeze"
+	resolveArchive = "archive"
+)
+
+// plan finds a plan and its place in the hierarchy; -1 for one that is not in the catalogue.
+func (d *decision) plan(name string) (Plan, int) {
+	rank := slices.IndexFunc(d.cmd.Facts.Plans, func(p Plan) bool { return p.Name == name })
+	if rank < 0 {
+		return Plan{Name: name}, rank
+	}
+	return d.cmd.Facts.Plans[rank], rank
+}
+
+func (d *decision) unknownPlan(name string) error {
+	names := make([]string, len(d.cmd.Facts.Plans))
+	for i, p := range d.cmd.Facts.Plans {
+		names[i] = p.Name
+	}
+	return d.refuse(CodeUnknownPlan, "there is no plan %q; choose one of %q", name, names)
+}
+
+// previewed refuses a change whose preview is out of date.
+func (d *decision) previewed(hash string) error {
+	if hash != "" && hash != d.cmd.Facts.PlanHash {
+		return d.refuse(CodePlanChanged, "the plans have changed since the preview; look at a new one")
+	}
+	return nil
+}
+
+func upgrade(d *decision, p *events.Upgrade) error {
+	_, now := d.plan(d.state.Plan)
+	to, rank := d.plan(p.Plan)
+	switch {
+	case rank < 0:
+		return d.unknownPlan(p.Plan)
+	case rank <= now:
+		return d.refuse(CodeNotAnUpgrade, "%s is not above %s", p.Plan, d.state.Plan)
+	}
+	if err := d.previewed(p.PlanHash); err != nil {
+		return err
+	}
+	d.dropChange()
+	from := d.state.Plan
+	d.move(CmdUpgrade, Upgrading, &events.UpgradeStarted{Operation: d.planned(d.cmd.NewID, OpUpgrade, from, to.Name, nil,
+		d.each(actionProvision), d.each(actionDrain), d.bill(from, to.Name), d.each(actionSwitch), d.each(actionRelease))})
+	d.advance()
+	return nil
+}
+
+func (d *decision) finishUpgrade(op *Operation, back bool) {
+	if back {
+		d.move(cmdFailUpgrade, d.returnTo(op), &events.UpgradeRolledBack{
+			Change: events.Change{Reason: op.Error}, OperationID: op.ID, Plan: d.state.Plan, Error: op.Error,
+		})
+		return
+	}
+	d.move(cmdCompleteUpgrade, d.returnTo(op), &events.UpgradeCompleted{
+		OperationID: op.ID, FromPlan: op.FromPlan, Plan: op.ToPlan, Blocks: d.limitBlocks(op.ToPlan, false),
+	})
+}
+
+// returnTo is the state before the change, unless a trial was paid for meanwhile.
+func (d *decision) returnTo(op *Operation) StateName {
+	if op.ReturnTo == Trialing && d.state.TrialEndsAt.IsZero() {
+		return Active
+	}
+	return op.ReturnTo
+}
+
+func downgrade(d *decision, p *events.Downgrade) error {
+	_, now := d.plan(d.state.Plan)
+	to, rank := d.plan(p.Plan)
+	at, resolution := orElse(p.At, atPeriodEnd), orElse(p.Resolution, resolveRefuse)
+	switch {
+	case rank < 0:
+		return d.unknownPlan(p.Plan)
+	case rank >= now:
+		return d.refuse(CodeNotADowngrade, "%s is not below %s", p.Plan, d.state.Plan)
+	case at != atPeriodEnd && at != atNow:
+		return d.refuse(CodeInvalidArgument, "at must be period_end or now, not %q", at)
+	case !slices.Contains([]string{resolveRefuse, resolveFreeze, resolveArchive}, resolution):
+		return d.refuse(CodeInvalidArgument, "resolution must be refuse, freeze or archive, not %q", resolution)
+	}
+	if v := d.cmd.Facts.Usage.over(to.Limits); len(v) > 0 && resolution == resolveRefuse {
+		return d.unfit(to.Name, "shrink it, or choose the resolution freeze or archive", v)
+	}
+	if err := d.previewed(p.PlanHash); err != nil {
+		return err
+	}
+	d.dropChange()
+	// Without a paid period there is nothing to wait for.
+	if end := d.cmd.Facts.PeriodEnd; at == atPeriodEnd && end.After(d.cmd.Now) {
+		d.stay(CmdDowngrade, &events.DowngradeScheduled{
+			OperationID: d.cmd.NewID, FromPlan: d.state.Plan, Plan: to.Name, DueAt: end.UTC(), Resolution: resolution,
+		})
+		return nil
+	}
+	d.startDowngrade(CmdDowngrade, d.cmd.NewID, to.Name, resolution)
+	return nil
+}
+
+func orElse(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
+
+// beginDowngrade takes the pending change up when it falls due. Usage that has grown over the limits since then
+// drops the change, unless its resolution says what to do with the data.
+func (d *decision) beginDowngrade() {
+	p := d.state.Pending
+	_, now := d.plan(d.state.Plan)
+	plan, rank := d.plan(p.Plan)
+	if rank < 0 || rank >= now || p.Resolution == resolveRefuse && len(d.cmd.Facts.Usage.over(plan.Limits)) > 0 {
+		d.stay(cmdDropChange, &events.DowngradeCancelled{
+			Change: events.Change{Reason: "the tenant does not fit the plan any more"}, OperationID: p.OperationID, Plan: p.Plan,
+		})
+		return
+	}
+	d.startDowngrade(cmdBeginDowngrade, p.OperationID, p.Plan, p.Resolution)
+}
+
+func (d *decision) startDowngrade(command, id, to, resolution string) {
+	from := d.state.Plan
+	var archive []events.StepPlan
+	if resolution == resolveArchive {
+		archive = d.each(actionArchive)
+	}
+	op := d.planned(id, OpDowngrade, from, to, nil,
+		d.each(actionProvision), archive, d.each(actionDrain), d.bill(from, to), d.each(actionSwitch), d.each(actionRelease))
+	d.move(command, Downgrading, &events.DowngradeStarted{Operation: op, Resolution: resolution})
+	d.advance()
+}
+
+func (d *decision) finishDowngrade(op *Operation, back bool) {
+	if back {
+		d.move(cmdFailDowngrade, op.ReturnTo, &events.DowngradeRolledBack{
+			Change: events.Change{Reason: op.Error}, OperationID: op.ID, Plan: d.state.Plan, Error: op.Error,
+		})
+		return
+	}
+	d.move(cmdCompleteDowngrade, op.ReturnTo, &events.DowngradeCompleted{
+		OperationID: op.ID, FromPlan: op.FromPlan, Plan: op.ToPlan,
+		Blocks: d.limitBlocks(op.ToPlan, op.Resolution == resolveFreeze),
+	})
+}
+
+func cancelChange(d *decision, _ *events.CancelChange) error {
+	if due := d.state.Pending.DueAt; !d.cmd.Now.Before(due) {
+		return d.refuse(CodeInvalidTransition, "the change was due at %s and is about to begin", due)
+	}
+	d.stay(CmdCancelChange, &events.DowngradeCancelled{OperationID: d.state.Pending.OperationID, Plan: d.state.Pending.Plan})
+	return nil
+}
+
+// dropChange makes way for a command that the pending change does not go together with.
+func (d *decision) dropChange() {
+	if p := d.state.Pending; p != nil {
+		d.stay(cmdDropChange, &events.DowngradeCancelled{OperationID: p.OperationID, Plan: p.Plan})
+	}
+}

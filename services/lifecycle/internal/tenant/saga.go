@@ -1,0 +1,246 @@
+package tenant
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"tenure/shared/events"
+)
+
+// maxBackoff bounds the wait between two tries of a step, so that an operation goes on within a minute of the return
+// of what it waited for.
+const maxBackoff = 30 * time.Second
+
+// planned writes an operation down. Phases without steps are left out; prior steps are those of phase 0.
+func (d *decision) planned(id, kind, from, to string, prior []events.StepPlan, phases ...[]events.StepPlan) events.OperationPlan {
+	op := events.OperationPlan{ID: id, Kind: kind, FromPlan: from, ToPlan: to}
+	add := func(phase int, steps []events.StepPlan) {
+		for _, s := range steps {
+			s.ID, s.Phase = fmt.Sprintf("%s-%d", id, len(op.Steps)+1), phase
+			op.Steps = append(op.Steps, s)
+		}
+	}
+	add(0, prior)
+	phase := 0
+	for _, steps := range phases {
+		if len(steps) > 0 {
+			phase++
+			add(phase, steps)
+		}
+	}
+	return op
+}
+
+// each has every participant that knows it do the action.
+func (d *decision) each(action string) []events.StepPlan {
+	var out []events.StepPlan
+	for _, p := range d.cmd.Facts.Participants {
+		takesPart := slices.Contains(p.Actions, action)
+		if action == actionDrain {
+			takesPart = p.NeedsDrain
+		}
+		if takesPart {
+			out = append(out, d.stepOf(p.Name, action, p.Timeout))
+		}
+	}
+	return out
+}
+
+// own has one of Tenure's services do the action.
+func (d *decision) own(service, action string) []events.StepPlan {
+	return []events.StepPlan{d.stepOf(service, action, 0)}
+}
+
+// bill is billing's step, when there is or was anything to pay.
+func (d *decision) bill(plans ...string) []events.StepPlan {
+	for _, name := range plans {
+		if p, _ := d.plan(name); p.Paid {
+			return d.own(billing, actionBill)
+		}
+	}
+	return nil
+}
+
+// stepOf takes the participant's timeout, else the policy's. A drain's is the policy's always: it is how long a
+// customer's requests may hold a change up.
+func (d *decision) stepOf(participant, action string, timeout time.Duration) events.StepPlan {
+	switch {
+	case action == actionDrain:
+		timeout = d.cmd.Facts.Policy.DrainTimeout
+	case timeout <= 0:
+		timeout = d.cmd.Facts.Policy.StepTimeout
+	}
+	seconds := max(1, int(math.Ceil(timeout.Seconds())))
+	return events.StepPlan{Participant: participant, Action: action, TimeoutSeconds: seconds}
+}
+
+// advance asks for the steps whose turn has come, and ends the operation when none is left.
+func (d *decision) advance() {
+	op := d.state.Lease
+	if op.Status != LeaseRunning && op.Status != LeaseCompensating {
+		return
+	}
+	steps := op.current()
+	if len(steps) == 0 {
+		d.finish(op)
+		return
+	}
+	for _, s := range steps {
+		if s.Status == StepPending {
+			d.request(s)
+		}
+	}
+}
+
+// request asks a participant. Nothing is erased under a legal hold: the step stays as it is until the release.
+func (d *decision) request(s Step) {
+	if d.state.withholds(s) {
+		d.deferErasure()
+		return
+	}
+	op := d.state.Lease
+	from, to := op.FromPlan, op.ToPlan
+	if s.Undo {
+		from, to = to, from
+	}
+	d.note(&events.StepRequested{
+		Change: events.Change{Reason: op.Kind + ": " + s.Action},
+		StepRequest: events.StepRequest{
+			StepID: s.key(), OperationID: op.ID, Operation: op.Kind, Participant: s.Participant, Action: s.Action,
+			Attempt: s.Attempt + 1, Compensate: s.Undo, FromPlan: from, ToPlan: to, RestoreData: op.RestoreData,
+			Generation: d.state.Generation, Deadline: d.cmd.Now.Add(time.Duration(s.Timeout) * time.Second),
+		},
+	})
+}
+
+// answered finds the step that an answer is about, if it is still waited for: not when it is done already, and not
+// when the operation has turned back since.
+func (d *decision) answered(key string) (Step, bool) {
+	op := d.state.Lease
+	i, ok := op.step(key)
+	if !ok || op.Status == LeaseFailed {
+		return Step{}, false
+	}
+	s := op.Steps[i]
+	return s, s.open() && s.Undo == op.back()
+}
+
+func completeStep(d *decision, p *CompleteStep) error {
+	s, ok := d.answered(p.StepID)
+	if !ok || s.Participant != p.Participant {
+		return nil
+	}
+	d.note(&events.StepDone{
+		Change:      events.Change{Reason: s.Participant + " answered"},
+		OperationID: d.state.Lease.ID, StepID: s.key(), Participant: s.Participant, Action: s.Action, Result: p.Result,
+	})
+	if s.Action == actionCertify {
+		d.certificate = certificateKey(p.Result)
+	}
+	d.advance()
+	return nil
+}
+
+func failStep(d *decision, p *FailStep) error {
+	if s, ok := d.answered(p.StepID); ok && s.Status == StepRunning && s.Participant == p.Participant {
+		d.fail(s, p.Error, p.Permanent)
+	}
+	return nil
+}
+
+// fail records that a try failed, and what follows from it: another try, the way back, or an operator.
+func (d *decision) fail(s Step, why string, permanent bool) {
+	op := d.state.Lease
+	spent := permanent || s.Attempt%max(1, d.cmd.Facts.Policy.StepAttempts) == 0
+	e := &events.StepErrored{
+		Change:      events.Change{Reason: why},
+		OperationID: op.ID, StepID: s.key(), Participant: s.Participant, Action: s.Action, Attempt: s.Attempt, Error: why,
+		// A purge has no way back and no end but success: its steps are tried for ever.
+		Final: spent && op.Kind != OpPurge,
+	}
+	if !e.Final {
+		again := d.cmd.Now.Add(d.backoff(s.Attempt))
+		e.RetryAt = &again
+	}
+	d.note(e)
+	if spent {
+		d.spent(s, why)
+	}
+}
+
+// spent follows the last try of a step.
+func (d *decision) spent(s Step, why string) {
+	op, change := d.state.Lease, events.Change{Reason: why}
+	switch {
+	case op.Kind == OpPurge:
+		d.stay(cmdFailStore, &events.PurgeStepFailed{Change: change, OperationID: op.ID, StepID: s.key(), Error: why})
+	case op.Status == LeaseCompensating:
+		d.advance()
+	case op.Status == LeaseFailed:
+		d.move(cmdFailProvisioning, ProvisioningFailed, &events.ProvisioningFailed{Change: change, OperationID: op.ID, Error: why})
+	case op.Kind == OpUpgrade:
+		d.stay(cmdFailUpgrade, &events.UpgradeStuck{Change: change, OperationID: op.ID, Error: why})
+	case op.Kind == OpDowngrade:
+		d.stay(cmdFailDowngrade, &events.DowngradeStuck{Change: change, OperationID: op.ID, Error: why})
+	}
+	// Other kinds that are stuck show it in the step's final error and in NeedsOperator.
+}
+
+func (d *decision) backoff(attempt int) time.Duration {
+	wait := d.cmd.Facts.Policy.StepBackoff
+	for i := 1; i < attempt && wait < maxBackoff; i++ {
+		wait *= 2
+	}
+	return min(wait, maxBackoff)
+}
+
+// retryOperation gives the steps without tries new ones.
+func retryOperation(d *decision, _ *RetryOperation) error {
+	op := d.state.Lease
+	for _, s := range op.Steps {
+		if s.Status == StepFailed && s.Undo == op.back() {
+			d.request(s)
+		}
+	}
+	return nil
+}
+
+// finish ends an operation, the way it went.
+func (d *decision) finish(op *Operation) {
+	back := op.back()
+	switch op.Kind {
+	case OpProvision:
+		d.finishProvisioning(op, back)
+	case OpUpgrade:
+		d.finishUpgrade(op, back)
+	case OpDowngrade:
+		d.finishDowngrade(op, back)
+	case OpReactivate:
+		d.finishReactivation(op, back)
+	case OpPurge:
+		d.finishPurge(op)
+	}
+	d.settle()
+}
+
+// settle catches up on what had to wait for the end of the operation: a deletion, or else the blocks.
+func (d *decision) settle() {
+	if q := d.state.QueuedDeletion; q != nil {
+		d.beginDeletion(cmdBeginDeletion, q.RequestedAt, q.RetentionDays, q.Reason)
+		return
+	}
+	if d.state.Name != Trialing && d.state.Name != Active {
+		return
+	}
+	waited := events.Change{Reason: "blocked while an operation ran"}
+	switch to, blocks := d.state.home(); to {
+	case PastDue:
+		d.move(cmdApplyBlocks, to, &events.PaymentPastDue{
+			Change: waited, GraceEndsAt: graceEnd(d.state.Grace), Blocks: blocks,
+		})
+	case Suspended:
+		d.move(cmdApplyBlocks, to, &events.TenantSuspended{Change: waited, Blocks: blocks})
+	}
+}

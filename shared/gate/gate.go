@@ -72,6 +72,9 @@ var (
 	staleReplica  = retry("gate_stale", "tenants' access cannot be confirmed: the bus is out of reach", 5*time.Second)
 )
 
+// UnknownTenant is the verdict on a tenant that does not exist. Give it for one that the caller may not know of, too.
+func UnknownTenant() Verdict { return unknownTenant }
+
 // Check answers whether the tenant may use the capability now. It does no I/O and allocates nothing.
 func (g *Gate) Check(tenant string, c Capability) Verdict {
 	if !g.ready.Load() {

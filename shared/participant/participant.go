@@ -66,6 +66,9 @@ type Config struct {
 	Timeout time.Duration
 	// Workers is how many tenants are served side by side. 0: 16.
 	Workers int
+	// Registered, if not nil, is called once when the participant is registered and takes steps. Tenants that sign up
+	// earlier are not its own.
+	Registered func()
 	// HTTPClient sends the registration. nil: one that gives up after 10 s.
 	HTTPClient *http.Client
 	// Log receives what cannot be returned. nil: slog.Default.
@@ -85,6 +88,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Workers <= 0 {
 		c.Workers = 16
+	}
+	if c.Registered == nil {
+		c.Registered = func() {}
 	}
 	if c.HTTPClient == nil {
 		c.HTTPClient = &http.Client{Timeout: 10 * time.Second}

@@ -198,8 +198,10 @@ func TestFailuresAreAnswered(t *testing.T) {
 	c := newControl(t)
 	c.take(map[string]participant.Handler{
 		"provision": func(context.Context, participant.Step) (any, error) { return nil, errors.New("no disk") },
-		"switch":    func(context.Context, participant.Step) (any, error) { return nil, fault.Permanent(errors.New("no such plan")) },
-		"release":   func(context.Context, participant.Step) (any, error) { return make(chan int), nil },
+		"switch": func(context.Context, participant.Step) (any, error) {
+			return nil, fault.Permanent(errors.New("no such plan"))
+		},
+		"release": func(context.Context, participant.Step) (any, error) { return make(chan int), nil },
 	})
 	for _, test := range []struct {
 		action    string
@@ -399,8 +401,10 @@ func TestRegistration(t *testing.T) {
 		w.WriteHeader(<-statuses)
 	}))
 	t.Cleanup(plane.Close)
+	registered := make(chan struct{})
 	cfg := participant.Config{
 		Name: "index", Conn: c.bus.Conn(), ControlURL: plane.URL, Token: "secret", NeedsDrain: true, Timeout: 90 * time.Second,
+		Registered: func() { close(registered) },
 		Actions: map[string]participant.Handler{"switch": done, "drain": done},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -414,6 +418,7 @@ func TestRegistration(t *testing.T) {
 			t.Errorf("call (-want +got):\n%s", diff)
 		}
 	}
+	testkit.Receive(t, soon, wait(registered))
 	cancel()
 	if err := testkit.Receive(t, soon, ended); err != nil {
 		t.Errorf("run: %v", err)

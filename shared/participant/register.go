@@ -28,6 +28,7 @@ var refusals = map[int]bool{
 // request is wrong in itself.
 func register(ctx context.Context, cfg Config) error {
 	if cfg.ControlURL == "" {
+		cfg.Registered()
 		return nil
 	}
 	request := registration{Actions: cfg.actionNames(), NeedsDrain: cfg.NeedsDrain}
@@ -43,6 +44,7 @@ func register(ctx context.Context, cfg Config) error {
 		switch {
 		case err == nil && status < 300:
 			cfg.Log.InfoContext(ctx, "registered", "actions", request.Actions)
+			cfg.Registered()
 			return nil
 		case refusals[status]:
 			return fmt.Errorf("participant %s: registration refused with %d: %s", cfg.Name, status, answer)

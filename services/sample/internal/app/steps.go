@@ -1,0 +1,123 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tenure/services/sample/internal/store"
+	"tenure/shared/fault"
+	"tenure/shared/participant"
+)
+
+// Actions are the steps that the sample does. A plan change expands, switches, contracts: the new capacity stands
+// beside the old one, new requests go to it, and the old one goes when nobody uses it any more. Erasing and verifying
+// are left to the data map.
+//
+// Each may be asked for again. On the way back the plans are exchanged, so that most are their own way back.
+func (a *App) Actions() map[string]participant.Handler {
+	return map[string]participant.Handler{
+		"provision": a.provision,
+		"drain":     a.drain,
+		"switch":    a.switchOver,
+		"release":   a.release,
+		"archive":   a.archive,
+		"restore":   a.restore,
+	}
+}
+
+// provision makes the capacity of the new plan. The way back removes it; from a first provisioning nothing stays.
+func (a *App) provision(ctx context.Context, s participant.Step) (any, error) {
+	if err := a.control.fail(s); err != nil {
+		return nil, err
+	}
+	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error {
+		switch {
+		case !s.Compensate:
+			return tx.Provision(ctx, s.Generation, s.ToPlan)
+		case s.ToPlan == "":
+			return tx.Withdraw(ctx)
+		}
+		return tx.Release(ctx, s.ToPlan)
+	})
+}
+
+// drain sends new requests to the other capacity and waits for those that run on this one. When time is out, the old
+// capacity serves again: nothing has changed for anybody.
+func (a *App) drain(ctx context.Context, s participant.Step) (any, error) {
+	if err := a.serve(ctx, s.Tenant, s.ToPlan); err != nil {
+		return nil, err
+	}
+	err := a.drained(ctx, s)
+	if err != nil && s.FromPlan != "" {
+		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+		defer cancel()
+		if undo := a.serve(back, s.Tenant, s.FromPlan); undo != nil {
+			err = fmt.Errorf("%w; and the old capacity could not be put back: %w", err, undo)
+		}
+	}
+	return nil, err
+}
+
+// undoTimeout bounds what must be done even though the step's time is out.
+const undoTimeout = 5 * time.Second
+
+func (a *App) drained(ctx context.Context, s participant.Step) error {
+	if !s.Compensate && a.control.of(s).NeverDrain {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return a.requests.Drain(ctx, s.Tenant, s.Progress)
+}
+
+func (a *App) serve(ctx context.Context, tenant, plan string) error {
+	return a.store.As(ctx, tenant, func(tx store.Tx) error { return tx.Serve(ctx, plan) })
+}
+
+// switchOver puts the tenant on the new plan.
+func (a *App) switchOver(ctx context.Context, s participant.Step) (any, error) {
+	if err := a.control.fail(s); err != nil {
+		return nil, err
+	}
+	if err := wait(ctx, a.control.of(s).SwitchTakes); err != nil {
+		return nil, err
+	}
+	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error { return tx.Switch(ctx, s.ToPlan) })
+}
+
+// release removes the capacity that the tenant has left; the way back makes it again.
+func (a *App) release(ctx context.Context, s participant.Step) (any, error) {
+	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error {
+		if s.Compensate {
+			return tx.Provision(ctx, s.Generation, s.ToPlan)
+		}
+		return tx.Release(ctx, s.ToPlan)
+	})
+}
+
+// archive puts away what the lower plan has no room for, the oldest first.
+func (a *App) archive(ctx context.Context, s participant.Step) (any, error) {
+	var freed store.Freed
+	err := a.store.As(ctx, s.Tenant, func(tx store.Tx) (err error) {
+		if s.Compensate {
+			freed, err = tx.Unarchive(ctx, s.OperationID)
+			return err
+		}
+		limits, known := a.gate.PlanLimits(s.ToPlan)
+		if !known {
+			return fault.Permanent(fmt.Errorf("archive: plan %q has no limits here", s.ToPlan))
+		}
+		freed, err = tx.Archive(ctx, s.OperationID, limits)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.recorded()
+	return map[string]float64{"documents": freed.Documents, "storage_gb": freed.StorageGB}, nil
+}
+
+// restore makes sure that a returning tenant finds its capacity; its rows have never left.
+func (a *App) restore(ctx context.Context, s participant.Step) (any, error) {
+	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error { return tx.Provision(ctx, s.Generation, s.ToPlan) })
+}

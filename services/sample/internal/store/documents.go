@@ -1,0 +1,89 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Document is one version of a document.
+type Document struct {
+	ID        string
+	Name      string
+	Content   string
+	Metadata  json.RawMessage
+	CreatedAt time.Time
+}
+
+// InsertDocument adds a version; it is the current one of its name from now on.
+func (tx Tx) InsertDocument(ctx context.Context, name, content string) (Document, error) {
+	id, err := uuid.NewV7() // grows with time: a list in the order of ids is in the order of arrival
+	if err != nil {
+		return Document{}, fmt.Errorf("make a document's id: %w", err)
+	}
+	d := Document{ID: id.String(), Name: name, Content: content}
+	err = tx.QueryRow(ctx, `INSERT INTO documents (tenant_id, id, name, content) VALUES ($1, $2, $3, $4)
+		RETURNING metadata, created_at`, tx.tenant, d.ID, name, content).Scan(&d.Metadata, &d.CreatedAt)
+	if err != nil {
+		return Document{}, fmt.Errorf("insert document: %w", err)
+	}
+	return d, nil
+}
+
+// current selects the newest version of each name.
+const current = `SELECT id, name, content, metadata, created_at FROM documents d
+	WHERE archived_by IS NULL AND NOT EXISTS (SELECT FROM documents newer WHERE newer.name = d.name
+		AND newer.tenant_id = d.tenant_id AND newer.archived_by IS NULL
+		AND (newer.created_at, newer.id) > (d.created_at, d.id))`
+
+// Documents lists current documents with an id above after, in the order of ids.
+func (tx Tx) Documents(ctx context.Context, after string, limit int) ([]Document, error) {
+	return tx.documents(ctx, current+` AND id > $1 ORDER BY id LIMIT $2`, after, limit)
+}
+
+// Search lists current documents that have q in their name or content, whatever the case.
+func (tx Tx) Search(ctx context.Context, q string, limit int) ([]Document, error) {
+	return tx.documents(ctx, current+` AND (strpos(lower(name), lower($1)) > 0 OR strpos(lower(content), lower($1)) > 0)
+		ORDER BY id LIMIT $2`, q, limit)
+}
+
+func (tx Tx) documents(ctx context.Context, sql string, args ...any) ([]Document, error) {
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read documents: %w", err)
+	}
+	documents, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Document])
+	if err != nil {
+		return nil, fmt.Errorf("read documents: %w", err)
+	}
+	return documents, nil
+}
+
+// dimensions of a seeded vector.
+const dimensions = 64
+
+// Seed makes documents of bytesEach characters and vectors, inside the server: a gigabyte need not travel.
+func (tx Tx) Seed(ctx context.Context, documents, bytesEach, vectors int) error {
+	batch, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make a seed's id: %w", err)
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO documents (tenant_id, id, name, content)
+		SELECT $1, $2 || '-' || lpad(i::text, 8, '0'), 'seed ' || $2 || ' ' || i,
+			left(repeat(md5($2 || i), $4 / 32 + 1), $4)
+		FROM generate_series(1, $3) AS i`, tx.tenant, batch.String(), documents, bytesEach)
+	if err != nil {
+		return fmt.Errorf("seed documents: %w", err)
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO vectors (tenant_id, id, values)
+		SELECT $1, $2 || '-' || lpad(i::text, 8, '0'), (SELECT array_agg(sin(i * d)::real) FROM generate_series(1, $4) AS d)
+		FROM generate_series(1, $3) AS i`, tx.tenant, batch.String(), vectors, dimensions)
+	if err != nil {
+		return fmt.Errorf("seed vectors: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+// Package billing is the service that moves money: it carries out at Stripe what the lifecycle asks for, takes in
+// Stripe's webhooks, tells whether tenants have paid, and meters what they use.
+package billing
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"tenure/services/billing/internal/app"
+	"tenure/services/billing/internal/meter"
+	"tenure/services/billing/internal/plan"
+	"tenure/services/billing/internal/store"
+	"tenure/services/billing/internal/stripeapi"
+	"tenure/services/billing/internal/webhook"
+	"tenure/services/billing/migrations"
+	"tenure/shared/bus"
+	"tenure/shared/eventlog"
+	"tenure/shared/inbox"
+	"tenure/shared/pg"
+	"tenure/shared/runner"
+)
+
+const (
+	// schema is the service's own in PostgreSQL.
+	schema = "billing"
+	// partitions is how many transactions may append to the log side by side.
+	partitions = 4
+)
+
+// settings of the service, from the environment. Each secret may come from a file instead (X_FILE).
+type settings struct {
+	// APIKey is Stripe's secret key; a restricted one needs customers, subscriptions, invoices, charges, prices and
+	// events.
+	APIKey string `env:"STRIPE_API_KEY,required"`
+	// APIBase is Stripe's address, or a simulator's.
+	APIBase string `env:"STRIPE_API_BASE" envDefault:"https://api.stripe.com"`
+	// WebhookSecrets are the endpoint's signing secrets, comma-separated: two while one is rotated.
+	WebhookSecrets string `env:"STRIPE_WEBHOOK_SECRET,required"`
+	// PollInterval is how often Stripe's events are looked through for missed webhooks.
+	PollInterval time.Duration `env:"TENURE_STRIPE_POLL_INTERVAL" envDefault:"60s"`
+}
+
+// Service is the running part.
+type Service struct {
+	settings settings
+	bus      *bus.Bus
+	db       *pgxpool.Pool
+	log      *eventlog.Log
+	store    *store.Store
+	stripe   *stripeapi.Client
+	app      *app.App
+}
+
+// New implements runner.New.
+func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
+	s := &Service{bus: deps.Bus}
+	if err := deps.Environ.Parse(&s.settings); err != nil {
+		return nil, err
+	}
+	secrets, err := webhook.Secrets(s.settings.WebhookSecrets)
+	if err != nil {
+		return nil, err
+	}
+	if s.settings.PollInterval <= 0 {
+		return nil, fmt.Errorf("TENURE_STRIPE_POLL_INTERVAL is %v: give a time like 60s", s.settings.PollInterval)
+	}
+	if s.db, err = deps.Open(ctx, schema); err != nil {
+		return nil, err
+	}
+	if err := pg.MigrateSet(ctx, s.db, "service", migrations.Files); err != nil {
+		return nil, err
+	}
+	if err := inbox.Migrate(ctx, s.db); err != nil {
+		return nil, err
+	}
+	if s.log, err = eventlog.Open(ctx, s.db, eventlog.Config{Service: schema, Partitions: partitions}); err != nil {
+		return nil, err
+	}
+	catalogue := plan.Default()
+	s.store = store.New(s.db, s.log)
+	s.stripe = stripeapi.New(stripeapi.Config{Key: s.settings.APIKey, Base: s.settings.APIBase, Catalogue: catalogue})
+	s.app = app.New(s.store, s.stripe, catalogue, time.Now)
+	deps.Mux.Handle(webhook.Path, webhook.Handler(secrets, s.store))
+	return s, nil
+}
+
+// Run implements runner.Service.
+func (s *Service) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.log.Relay(ctx, s.bus) })
+	// One reactor per source: each keeps a tenant's order, and work for the lifecycle does not wait behind news.
+	g.Go(func() error { return s.react(ctx, "billing", "tenure.events.lifecycle.>") })
+	g.Go(func() error { return s.react(ctx, "billing-stripe", "tenure.events.stripe.>") })
+	g.Go(func() error {
+		return s.bus.Consume(ctx, bus.ConsumerConfig{
+			Name: "billing-usage", Stream: bus.StreamUsage, Whole: true, Handler: meter.Handler(s.store),
+		})
+	})
+	g.Go(func() error {
+		meter.Report(ctx, s.store)
+		return nil
+	})
+	g.Go(func() error {
+		webhook.Poll(ctx, s.stripe, s.store, s.settings.PollInterval)
+		return nil
+	})
+	return g.Wait()
+}
+
+func (s *Service) react(ctx context.Context, consumer, subjects string) error {
+	return s.bus.Consume(ctx, bus.ConsumerConfig{
+		Name: consumer, Stream: bus.StreamEvents, Filters: []string{subjects},
+		Handler: inbox.Reactor(s.db, consumer, app.Wants, s.app.React, s.log.Kick),
+	})
+}
+
+// Ready implements runner.Service. Stripe is not asked: without it webhooks are still taken, and the rest waits.
+func (s *Service) Ready(ctx context.Context) error { return s.db.Ping(ctx) }

@@ -1,0 +1,168 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"tenure/services/billing/internal/app"
+	"tenure/services/billing/internal/plan"
+	"tenure/shared/fault"
+)
+
+// fakeStripe keeps subscriptions and counts money: changing up charges the whole difference, down credits it. It knows
+// idempotency keys as Stripe does. One goroutine uses it.
+type fakeStripe struct {
+	catalogue plan.Catalogue
+	subs      []plan.Subscription
+	invoices  []plan.Invoice // oldest first
+	credit    int64          // on the customer's balance
+	answered  map[string]any
+	keys      []string // of every call that came, replays too
+	changes   int      // calls that had an effect
+
+	decline bool
+	// lose and fail happen to the next call with a key: the effect without the answer, and the answer 500 without the effect.
+	lose, fail bool
+}
+
+func newFakeStripe() *fakeStripe {
+	return &fakeStripe{catalogue: plan.Default(), answered: map[string]any{}}
+}
+
+var errAway = errors.New("no answer")
+
+// call replays what the key was answered with, or does it.
+func call[T any](f *fakeStripe, key string, do func() (T, error)) (T, error) {
+	var none T
+	f.keys = append(f.keys, key)
+	if replay, ok := f.answered[key]; ok {
+		if err, failed := replay.(error); failed {
+			return none, err
+		}
+		return replay.(T), nil
+	}
+	if f.fail {
+		f.fail = false
+		err := fault.RetryAfter(app.ErrKeySpent, time.Millisecond)
+		f.answered[key] = err
+		return none, err
+	}
+	out, err := do()
+	f.answered[key] = out
+	if err != nil {
+		f.answered[key] = err
+	} else {
+		f.changes++
+	}
+	if f.lose {
+		f.lose = false
+		return none, fault.RetryAfter(errAway, time.Millisecond)
+	}
+	return out, err
+}
+
+func (f *fakeStripe) net() (net int64) {
+	for _, i := range f.invoices {
+		net += i.Charged
+	}
+	return net
+}
+
+func (f *fakeStripe) bill(sub *plan.Subscription, reason string, cents int64) {
+	i := plan.Invoice{ID: "in_" + strconv.Itoa(len(f.invoices)+1), CustomerID: sub.CustomerID, Reason: reason, CreditUsed: min(f.credit, cents)}
+	f.credit -= i.CreditUsed
+	if cents > i.CreditUsed {
+		i.Charged, i.ChargeID = cents-i.CreditUsed, "ch_"+i.ID
+	}
+	f.invoices = append(f.invoices, i)
+	sub.LatestInvoice = i.ID
+}
+
+func (f *fakeStripe) price(name string) int64 {
+	p, _ := f.catalogue.Find(name)
+	return p.Cents
+}
+
+func (f *fakeStripe) update(id string, change func(*plan.Subscription)) (plan.Subscription, error) {
+	i := slices.IndexFunc(f.subs, func(s plan.Subscription) bool { return s.ID == id })
+	change(&f.subs[i])
+	return f.subs[i], nil
+}
+
+func (f *fakeStripe) CreateCustomer(_ context.Context, key, tenant string, generation int64) (string, error) {
+	return call(f, key, func() (string, error) { return "cus_" + tenant + strconv.FormatInt(generation, 10), nil })
+}
+
+func (f *fakeStripe) Subscriptions(_ context.Context, customerID string) (out []plan.Subscription, err error) {
+	for _, s := range f.subs {
+		if s.CustomerID == customerID && s.Status != plan.Canceled {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+func (f *fakeStripe) Subscribe(_ context.Context, key string, n app.NewSubscription) (plan.Subscription, error) {
+	return call(f, key, func() (plan.Subscription, error) {
+		if f.decline && n.MustPay {
+			return plan.Subscription{}, &app.Refused{Reason: "Your card was declined."}
+		}
+		s := plan.Subscription{
+			ID: "sub_" + strconv.Itoa(len(f.subs)+1), ItemID: "si", CustomerID: n.CustomerID, Plan: n.Plan, Status: plan.Active,
+			Created: time.Unix(int64(len(f.subs)), 0), CurrentPeriodEnd: time.Unix(1769904000, 0).UTC(),
+		}
+		switch {
+		case n.TrialEnd != nil:
+			s.Status = plan.Trialing
+		case f.decline:
+			s.Status = plan.Incomplete
+		default:
+			f.bill(&s, plan.ReasonCreate, f.price(n.Plan))
+		}
+		f.subs = append(f.subs, s)
+		return s, nil
+	})
+}
+
+func (f *fakeStripe) ChangePlan(_ context.Context, key string, s plan.Subscription, change plan.Change, to string) (plan.Subscription, error) {
+	return call(f, key, func() (plan.Subscription, error) {
+		if f.decline && change == plan.Raise {
+			return plan.Subscription{}, &app.Refused{Reason: "Your card was declined."}
+		}
+		return f.update(s.ID, func(live *plan.Subscription) {
+			if change.MovesMoney() {
+				f.bill(live, plan.ReasonUpdate, f.price(to)-f.price(live.Plan))
+			}
+			live.Plan = to
+		})
+	})
+}
+
+func (f *fakeStripe) CancelAtPeriodEnd(_ context.Context, key, id string, cancel bool) (plan.Subscription, error) {
+	return call(f, key, func() (plan.Subscription, error) {
+		return f.update(id, func(s *plan.Subscription) { s.CancelAtPeriodEnd = cancel })
+	})
+}
+
+func (f *fakeStripe) Cancel(_ context.Context, id string, _ bool) (plan.Subscription, error) {
+	f.changes++
+	return f.update(id, func(s *plan.Subscription) { s.Status = plan.Canceled })
+}
+
+func (f *fakeStripe) Invoices(_ context.Context, _, since string) ([]plan.Invoice, error) {
+	after := slices.IndexFunc(f.invoices, func(i plan.Invoice) bool { return i.ID == since }) + 1
+	return slices.Clone(f.invoices[after:]), nil
+}
+
+func (f *fakeStripe) GiveBack(_ context.Context, key string, back plan.Invoice) error {
+	_, err := call(f, key, func() (bool, error) {
+		i := slices.IndexFunc(f.invoices, func(i plan.Invoice) bool { return i.ID == back.ID })
+		f.credit += f.invoices[i].CreditUsed
+		f.invoices[i].Charged, f.invoices[i].CreditUsed = 0, 0
+		return true, nil
+	})
+	return err
+}

@@ -1,0 +1,50 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tenure/services/billing/internal/plan"
+)
+
+// Stripe is what billing needs of Stripe. Calls that change something take an idempotency key. An error is one
+// of: a *Refused, which no retry can mend; a fault.RetryAfter, when Stripe is away, slow or overloaded, which is also
+// ErrKeySpent when the key has to be renewed first; anything else is a bug of ours.
+type Stripe interface {
+	CreateCustomer(ctx context.Context, key, tenant string, generation int64) (customerID string, err error)
+	// Subscriptions returns all that a customer has.
+	Subscriptions(ctx context.Context, customerID string) ([]plan.Subscription, error)
+	Subscribe(ctx context.Context, key string, s NewSubscription) (plan.Subscription, error)
+	// ChangePlan moves the subscription to another price: change is Raise, Lower or Swap. A declined Raise is a *Refused
+	// that leaves the old price and nothing to pay.
+	ChangePlan(ctx context.Context, key string, s plan.Subscription, change plan.Change, to string) (plan.Subscription, error)
+	CancelAtPeriodEnd(ctx context.Context, key, subscriptionID string, cancel bool) (plan.Subscription, error)
+	// Cancel ends the subscription now; credit gives the unused time to the customer's balance.
+	Cancel(ctx context.Context, subscriptionID string, credit bool) (plan.Subscription, error)
+	// Invoices returns the subscription's invoices that are newer than the one called since, all of them when it is empty.
+	Invoices(ctx context.Context, subscriptionID, since string) ([]plan.Invoice, error)
+	// GiveBack refunds what the card paid for the invoice and puts used credit back. It looks up what was given back before.
+	GiveBack(ctx context.Context, key string, i plan.Invoice) error
+}
+
+// NewSubscription is what a tenant subscribes to.
+type NewSubscription struct {
+	CustomerID string
+	Tenant     string
+	Generation int64
+	Plan       string
+	// TrialEnd is when the first payment falls due; nil: now. TrialDays counts from now, for when TrialEnd has passed.
+	TrialEnd  *time.Time
+	TrialDays int
+	// MustPay: a declined card leaves no subscription. Without it the subscription waits for its first payment.
+	MustPay bool
+}
+
+// Refused says that Stripe, or what is live there, does not allow a change. Reason is for people.
+type Refused struct{ Reason string }
+
+func (r *Refused) Error() string { return r.Reason }
+
+// ErrKeySpent says that Stripe recorded a failure under the idempotency key and would repeat it for a day.
+var ErrKeySpent = errors.New("stripe answers this idempotency key with a failure")

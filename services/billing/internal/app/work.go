@@ -1,0 +1,230 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"tenure/services/billing/internal/plan"
+	"tenure/services/billing/internal/store"
+	"tenure/shared/events"
+	"tenure/shared/inbox"
+)
+
+// request is what an event asks billing to do, before it was looked at what is live.
+type request struct {
+	cause     events.Event
+	id        string // of the work
+	operation string
+	account   store.Account
+	plan      string
+	trialEnd  *time.Time
+	trialDays int
+	mustPay   bool // a declined card leaves no new subscription, and an overdue one fails the request
+	credit    bool // End gives credit for the unused time
+	giveBack  bool // and for what was charged since invoiceBefore, money
+	since     string
+	ends      bool // the tenant's life is over
+	step      *events.StepRequested
+	// changes plans what to do from what is live.
+	changes func(main *plan.Subscription) []plan.Change
+}
+
+// carryOut does a request and returns what to store. The account was read before Stripe is looked at: if another look is
+// stored in between, the commit fails and the request is carried out again, which then finds everything done.
+func (a *App) carryOut(ctx context.Context, r request) (inbox.Commit, error) {
+	live, err := a.look(ctx, r.account)
+	if err != nil {
+		return nil, err
+	}
+	w, err := a.begin(ctx, r, plan.Main(live))
+	if err != nil {
+		return nil, err
+	}
+	if !w.Done {
+		live, err = a.work(ctx, &r, w, live)
+		if err := a.settle(ctx, &w, err); err != nil {
+			return nil, err
+		}
+	}
+	return a.commit(conclusion{
+		cause: r.cause, account: r.account, live: live, work: &w, answer: r.answer(w, live), ended: r.ends,
+	}), nil
+}
+
+// look returns what is live at Stripe.
+func (a *App) look(ctx context.Context, account store.Account) ([]plan.Subscription, error) {
+	if account.CustomerID == "" {
+		return nil, nil
+	}
+	return a.stripe.Subscriptions(ctx, account.CustomerID)
+}
+
+func (a *App) begin(ctx context.Context, r request, main *plan.Subscription) (store.Work, error) {
+	w := store.Work{
+		Tenant: r.cause.Subject, ID: r.id, OperationID: r.operation, Generation: r.account.Generation, Plan: r.plan,
+		Changes: r.changes(main), GiveBack: r.giveBack, InvoiceBefore: r.since,
+	}
+	if main != nil {
+		w.SubscriptionID = main.ID
+		if !r.giveBack {
+			w.InvoiceBefore = main.LatestInvoice
+		}
+	}
+	return a.store.Begin(ctx, w)
+}
+
+// work does what the work says and is not there yet, then gives money back, so that nothing more is charged meanwhile.
+func (a *App) work(ctx context.Context, r *request, w store.Work, live []plan.Subscription) ([]plan.Subscription, error) {
+	if _, known := a.catalogue.Find(w.Plan); !known && w.Plan != "" {
+		return live, &Refused{fmt.Sprintf("plan %q is not in billing's catalogue: add it there and try again", w.Plan)}
+	}
+	var err error
+	for _, change := range w.Changes {
+		if live, err = a.apply(ctx, r, w, change, live); err != nil {
+			return live, err
+		}
+	}
+	if w.GiveBack && w.SubscriptionID != "" {
+		if err := a.giveBack(ctx, w); err != nil {
+			return live, err
+		}
+	}
+	if main := plan.Main(live); r.mustPay && main != nil && !main.Paid() {
+		return live, &Refused{fmt.Sprintf("the subscription is %s: pay its open invoice and try again", main.Status)}
+	}
+	return live, nil
+}
+
+// settle sorts an error of the work: a refusal is its outcome, anything else leaves it to be tried again.
+func (a *App) settle(ctx context.Context, w *store.Work, err error) error {
+	var refused *Refused
+	switch {
+	case errors.As(err, &refused):
+		w.Failure = refused.Reason
+		return nil
+	case errors.Is(err, ErrKeySpent):
+		return errors.Join(err, a.store.RenewKey(ctx, *w))
+	}
+	return err
+}
+
+// apply does one change unless what is live shows it already.
+func (a *App) apply(ctx context.Context, r *request, w store.Work, change plan.Change, live []plan.Subscription) ([]plan.Subscription, error) {
+	key := w.Key(string(change))
+	main := plan.Main(live)
+	if main == nil {
+		switch change {
+		case plan.Subscribe:
+			return a.subscribe(ctx, r, w)
+		case plan.Raise, plan.Lower, plan.Resume:
+			return live, &Refused{"the subscription has ended meanwhile"}
+		default:
+			return live, nil
+		}
+	}
+	var s plan.Subscription
+	var err error
+	switch {
+	case change == plan.End:
+		return a.end(ctx, live, r.credit)
+	case change == plan.Retire && !main.CancelAtPeriodEnd:
+		s, err = a.stripe.CancelAtPeriodEnd(ctx, key, main.ID, true)
+	case change == plan.Resume && main.CancelAtPeriodEnd:
+		s, err = a.stripe.CancelAtPeriodEnd(ctx, key, main.ID, false)
+	case (change == plan.Raise || change == plan.Lower || change == plan.Swap) && main.Plan != w.Plan:
+		s, err = a.stripe.ChangePlan(ctx, key, *main, change, w.Plan)
+	default:
+		return live, nil
+	}
+	if err != nil {
+		return live, err
+	}
+	return replace(live, s), nil
+}
+
+// subscribe opens the account first when there is none.
+func (a *App) subscribe(ctx context.Context, r *request, w store.Work) ([]plan.Subscription, error) {
+	if r.account.CustomerID == "" {
+		account := r.account
+		var err error
+		account.CustomerID, err = a.stripe.CreateCustomer(ctx, w.Key("customer"), w.Tenant, w.Generation)
+		if err != nil {
+			return nil, err
+		}
+		if r.account, err = a.store.Open(ctx, account); err != nil {
+			return nil, err
+		}
+	}
+	s, err := a.stripe.Subscribe(ctx, w.Key(string(plan.Subscribe)), NewSubscription{
+		CustomerID: r.account.CustomerID, Tenant: w.Tenant, Generation: w.Generation, Plan: w.Plan,
+		TrialEnd: r.trialEnd, TrialDays: r.trialDays, MustPay: r.mustPay,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []plan.Subscription{s}, nil
+}
+
+// end cancels everything, add-ons too: a tenant that is gone pays nothing more.
+func (a *App) end(ctx context.Context, live []plan.Subscription, credit bool) ([]plan.Subscription, error) {
+	for _, s := range live {
+		if s.Status == plan.Canceled || s.Status == plan.IncompleteExpired {
+			continue
+		}
+		s, err := a.stripe.Cancel(ctx, s.ID, credit)
+		if err != nil {
+			return live, err
+		}
+		live = replace(live, s)
+	}
+	return live, nil
+}
+
+func (a *App) giveBack(ctx context.Context, w store.Work) error {
+	invoices, err := a.stripe.Invoices(ctx, w.SubscriptionID, w.InvoiceBefore)
+	if err != nil {
+		return err
+	}
+	for _, i := range invoices {
+		if !i.OfChange() || !i.MovedMoney() {
+			continue
+		}
+		if err := a.stripe.GiveBack(ctx, w.Key("give-back/"+i.ID), i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func replace(all []plan.Subscription, s plan.Subscription) []plan.Subscription {
+	out := slices.Clone(all)
+	for i := range out {
+		if out[i].ID == s.ID {
+			out[i] = s
+		}
+	}
+	return out
+}
+
+// answer is what the step's asker is told; nil when no step asked.
+func (r request) answer(w store.Work, live []plan.Subscription) *events.StepAnswer {
+	if r.step == nil {
+		return nil
+	}
+	answer := &events.StepAnswer{StepID: r.step.StepID, Participant: Participant, Error: w.Failure, Permanent: w.Failure != ""}
+	result := struct {
+		Changes        []plan.Change `json:"changes"`
+		SubscriptionID string        `json:"subscription_id,omitempty"`
+		Plan           string        `json:"plan,omitempty"`
+		Status         string        `json:"status,omitempty"`
+	}{Changes: w.Changes}
+	if main := plan.Main(live); main != nil {
+		result.SubscriptionID, result.Plan, result.Status = main.ID, main.Plan, main.Status
+	}
+	answer.Result, _ = json.Marshal(result) // strings alone: it cannot fail
+	return answer
+}

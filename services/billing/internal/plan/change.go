@@ -1,0 +1,71 @@
+package plan
+
+import "slices"
+
+// Change is one thing to do at Stripe. Each is done only when the live subscription does not show it yet, so that doing
+// it again after a crash does nothing.
+type Change string
+
+// The changes.
+const (
+	// Subscribe makes a new subscription.
+	Subscribe Change = "subscribe"
+	// Raise moves to a dearer price and charges the difference at once; a declined card leaves the old price.
+	Raise Change = "raise"
+	// Lower moves to a cheaper price and credits the difference to the customer's balance.
+	Lower Change = "lower"
+	// Swap moves to another price and no money: in a trial, and on the way back.
+	Swap Change = "swap"
+	// Retire lets the subscription run out with its period. It can be taken back, End cannot.
+	Retire Change = "retire"
+	// Resume takes Retire back.
+	Resume Change = "resume"
+	// End cancels whatever the customer has, now.
+	End Change = "end"
+)
+
+// MovesMoney reports whether the change makes an invoice.
+func (c Change) MovesMoney() bool { return c == Subscribe || c == Raise || c == Lower }
+
+// Changes lists what leads from the main subscription (nil: none) to the plan called to, in order; nothing leads to a plan that is not in the catalogue. Leaving for a free
+// plan only retires the subscription: the end, which has no way back, waits until the whole change has succeeded.
+func (c Catalogue) Changes(main *Subscription, to string) []Change {
+	target, ok := c.Find(to)
+	switch {
+	case !ok, target.Free() && (main == nil || main.CancelAtPeriodEnd):
+		return nil
+	case target.Free():
+		return []Change{Retire}
+	case main == nil:
+		return []Change{Subscribe}
+	}
+	var out []Change
+	if main.CancelAtPeriodEnd {
+		out = append(out, Resume)
+	}
+	switch {
+	case main.Plan == to:
+	case main.Status == Trialing:
+		out = append(out, Swap)
+	case c.rank(main.Plan) < c.rank(to):
+		out = append(out, Raise)
+	default:
+		out = append(out, Lower)
+	}
+	return out
+}
+
+var opposite = map[Change]Change{
+	Subscribe: End, Raise: Swap, Lower: Swap, Swap: Swap, Retire: Resume, Resume: Retire,
+}
+
+// Undo lists what takes changes back, the last one first. The money they moved is given back apart from it.
+func Undo(changes []Change) []Change {
+	var out []Change
+	for _, change := range slices.Backward(changes) {
+		if back, ok := opposite[change]; ok {
+			out = append(out, back)
+		}
+	}
+	return out
+}

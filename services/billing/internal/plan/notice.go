@@ -1,0 +1,61 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tenure/shared/events"
+)
+
+// Notice is what is kept of one of Stripe's events: ids. The rest of the payload may be stale and may hold personal
+// data; whoever acts on a notice fetches the live object.
+type Notice struct {
+	EventID        string    `json:"event_id"`
+	Type           string    `json:"type"`
+	ObjectID       string    `json:"object_id,omitempty"`
+	CustomerID     string    `json:"customer_id,omitempty"`
+	SubscriptionID string    `json:"subscription_id,omitempty"`
+	Created        time.Time `json:"created"`
+	// Tenant is what the object's metadata says; it is not sent, the subject says it.
+	Tenant string `json:"-"`
+}
+
+// NoTenant stands in subjects for a tenant that is not known.
+const NoTenant = "_"
+
+// EventType names the type on the bus.
+func (n *Notice) EventType() string { return "tenure.stripe." + n.Type + ".v1" }
+
+// DecodeNotice reads the notice that a bus event carries.
+func DecodeNotice(e events.Event) (n Notice, err error) {
+	if err := json.Unmarshal(e.Data, &n); err != nil {
+		return Notice{}, fmt.Errorf("notice %s: %w", e.ID, err)
+	}
+	return n, nil
+}
+
+// IsNotice reports whether a bus event of this type carries a Notice that may change what billing believes.
+func IsNotice(eventType string) bool {
+	kind, ok := strings.CutPrefix(eventType, "tenure.stripe.")
+	return ok && slices.Contains(NoticeTypes, strings.TrimSuffix(kind, ".v1"))
+}
+
+// NoticeTypes are Stripe's events that a webhook endpoint should send and that the poller asks for (at most 20 in one
+// request). Others are stored and published, and change nothing here.
+var NoticeTypes = []string{
+	"customer.subscription.created",
+	"customer.subscription.updated",
+	"customer.subscription.deleted",
+	"customer.subscription.paused",
+	"customer.subscription.resumed",
+	"customer.subscription.pending_update_applied",
+	"customer.subscription.pending_update_expired",
+	"invoice.paid",
+	"invoice.payment_failed",
+	"invoice.payment_action_required",
+	"invoice.marked_uncollectible",
+	"invoice.voided",
+}

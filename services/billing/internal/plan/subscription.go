@@ -1,0 +1,65 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Statuses of a subscription, in Stripe's words.
+const (
+	Incomplete        = "incomplete"
+	IncompleteExpired = "incomplete_expired"
+	Trialing          = "trialing"
+	Active            = "active"
+	PastDue           = "past_due"
+	Unpaid            = "unpaid"
+	Paused            = "paused"
+	Canceled          = "canceled"
+)
+
+// Subscription is what billing looks at of a live subscription.
+type Subscription struct {
+	ID         string
+	ItemID     string
+	CustomerID string
+	// Plan is empty when the price is none of ours: an add-on, which never decides about the tenant.
+	Plan              string
+	Status            string
+	CancelAtPeriodEnd bool
+	// LatestInvoice is the id of the newest invoice.
+	LatestInvoice    string
+	Created          time.Time
+	CurrentPeriodEnd time.Time
+}
+
+// Paid reports whether the tenant may use what it subscribed to: paid for, or in its trial.
+func (s Subscription) Paid() bool { return s.Status == Active || s.Status == Trialing }
+
+// Overdue reports whether a renewal was not paid.
+func (s Subscription) Overdue() bool { return s.Status == PastDue || s.Status == Unpaid }
+
+// preference ranks statuses: the best one speaks for the tenant. Ended ones are not in it.
+var preference = []string{Active, Trialing, PastDue, Unpaid, Paused, Incomplete}
+
+// Main is the subscription that speaks for a tenant among all of its customer's: the best by status, then the newest.
+// Add-ons and ended subscriptions are passed over. Nil: nothing is left that could be charged for a plan.
+func Main(all []Subscription) *Subscription {
+	var live []Subscription
+	for _, s := range all {
+		if s.Plan != "" && slices.Contains(preference, s.Status) {
+			live = append(live, s)
+		}
+	}
+	if len(live) == 0 {
+		return nil
+	}
+	best := slices.MinFunc(live, func(a, b Subscription) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(preference, a.Status), slices.Index(preference, b.Status)),
+			b.Created.Compare(a.Created),
+			cmp.Compare(a.ID, b.ID),
+		)
+	})
+	return &best
+}

@@ -1,0 +1,108 @@
+// Package stripeapi speaks to Stripe through stripe-go, and translates: Stripe's objects into package plan's, Stripe's
+// errors into what app and the bus understand.
+package stripeapi
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/customer"
+	"github.com/stripe/stripe-go/v76/customerbalancetransaction"
+	"github.com/stripe/stripe-go/v76/event"
+	"github.com/stripe/stripe-go/v76/invoice"
+	"github.com/stripe/stripe-go/v76/price"
+	"github.com/stripe/stripe-go/v76/refund"
+	"github.com/stripe/stripe-go/v76/subscription"
+
+	"tenure/services/billing/internal/plan"
+)
+
+// Metadata on customers and subscriptions: whose they are.
+const (
+	metaTenant     = "tenant_id"
+	metaGeneration = "generation"
+)
+
+// callTimeout bounds one call. It is long: giving up on a call that charges leaves its outcome unknown.
+const callTimeout = 30 * time.Second
+
+// pageSize is the most that Stripe lists at once.
+const pageSize = 100
+
+// Config of a client.
+type Config struct {
+	Key string
+	// Base is the address of the API; empty is Stripe's own.
+	Base      string
+	Catalogue plan.Catalogue
+}
+
+// Client implements app.Stripe. It is safe for concurrent use.
+type Client struct {
+	catalogue plan.Catalogue
+
+	customers     customer.Client
+	balances      customerbalancetransaction.Client
+	subscriptions subscription.Client
+	invoices      invoice.Client
+	refunds       refund.Client
+	prices        price.Client
+	events        event.Client
+
+	mu       sync.Mutex
+	priceIDs map[string]string // by plan
+}
+
+// New returns a client. It makes no call.
+func New(cfg Config) *Client {
+	backend := &stripe.BackendConfig{
+		HTTPClient: &http.Client{Timeout: callTimeout, Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
+		}},
+		// The bus tries again, with patience; a second layer would only multiply the load on a Stripe in trouble.
+		MaxNetworkRetries: stripe.Int64(0),
+		EnableTelemetry:   stripe.Bool(false),
+		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull}, // errors are returned, and told where they are handled
+	}
+	if cfg.Base != "" {
+		backend.URL = stripe.String(cfg.Base)
+	}
+	b := stripe.GetBackendWithConfig(stripe.APIBackend, backend)
+	return &Client{
+		catalogue:     cfg.Catalogue,
+		customers:     customer.Client{B: b, Key: cfg.Key},
+		balances:      customerbalancetransaction.Client{B: b, Key: cfg.Key},
+		subscriptions: subscription.Client{B: b, Key: cfg.Key},
+		invoices:      invoice.Client{B: b, Key: cfg.Key},
+		refunds:       refund.Client{B: b, Key: cfg.Key},
+		prices:        price.Client{B: b, Key: cfg.Key},
+		events:        event.Client{B: b, Key: cfg.Key},
+		priceIDs:      map[string]string{},
+	}
+}
+
+// write are the parameters of a call that changes something.
+func write(ctx context.Context, key string) stripe.Params {
+	return stripe.Params{Context: ctx, IdempotencyKey: stripe.String(key)}
+}
+
+func list(ctx context.Context) stripe.ListParams {
+	return stripe.ListParams{Context: ctx, Limit: stripe.Int64(pageSize)}
+}
+
+// CreateCustomer makes a customer without any personal data: that is the vault's.
+func (c *Client) CreateCustomer(ctx context.Context, key, tenant string, generation int64) (string, error) {
+	made, err := c.customers.New(&stripe.CustomerParams{Params: write(ctx, key), Metadata: owner(tenant, generation)})
+	if err != nil {
+		return "", translate(ctx, "create customer", err)
+	}
+	return made.ID, nil
+}
+
+func owner(tenant string, generation int64) map[string]string {
+	return map[string]string{metaTenant: tenant, metaGeneration: strconv.FormatInt(generation, 10)}
+}

@@ -1,0 +1,63 @@
+package stripeapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/stripe/stripe-go/v76"
+
+	"tenure/services/billing/internal/app"
+	"tenure/shared/fault"
+)
+
+// How long to leave Stripe alone.
+const (
+	limitedDelay = time.Second      // too many requests, or another one holds the object
+	outageDelay  = 2 * time.Second  // away, or broken
+	refusedDelay = 30 * time.Second // our key is not let in: a person has to act
+)
+
+// translate says what an error of a call means; see app.Stripe.
+func translate(ctx context.Context, what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+	var answer *stripe.Error
+	if !errors.As(err, &answer) {
+		return fault.RetryAfter(fmt.Errorf("%s: Stripe is out of reach: %w", what, err), outageDelay)
+	}
+	err = fmt.Errorf("%s: Stripe answers %d %s %s (request %s): %s", what, answer.HTTPStatusCode, answer.Type, answer.Code,
+		answer.RequestID, answer.Msg)
+	switch status := answer.HTTPStatusCode; {
+	case answer.Type == stripe.ErrorTypeCard, status == http.StatusPaymentRequired:
+		return &app.Refused{Reason: answer.Msg}
+	case answer.Type == stripe.ErrorTypeIdempotency && status == http.StatusBadRequest:
+		// The key was used with other parameters, by an older build: what it did, if anything, is found by looking.
+		return fault.RetryAfter(fmt.Errorf("%w: %w", app.ErrKeySpent, err), limitedDelay)
+	case status == http.StatusTooManyRequests, status == http.StatusConflict:
+		return fault.RetryAfter(err, limitedDelay)
+	case status >= http.StatusInternalServerError:
+		return fault.RetryAfter(fmt.Errorf("%w: %w", app.ErrKeySpent, err), outageDelay)
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return fault.RetryAfter(fmt.Errorf("%w; set STRIPE_API_KEY to a key that may do this", err), refusedDelay)
+	}
+	return err
+}
+
+// isCode reports whether Stripe refused with this code.
+func isCode(err error, code stripe.ErrorCode) bool {
+	var answer *stripe.Error
+	return errors.As(err, &answer) && answer.Code == code
+}
+
+// isInvalid reports whether Stripe refused the request as such, because of the parameter param unless that is empty.
+func isInvalid(err error, param string) bool {
+	var answer *stripe.Error
+	return errors.As(err, &answer) && answer.Type == stripe.ErrorTypeInvalidRequest && (param == "" || answer.Param == param)
+}

@@ -1,0 +1,86 @@
+package stripeapi
+
+import (
+	"context"
+
+	"github.com/stripe/stripe-go/v76"
+
+	"tenure/services/billing/internal/plan"
+)
+
+// metaInvoice on a balance transaction names the invoice whose use of the balance it takes back.
+const metaInvoice = "tenure_invoice"
+
+// Invoices implements app.Stripe.
+func (c *Client) Invoices(ctx context.Context, subscriptionID, since string) ([]plan.Invoice, error) {
+	params := &stripe.InvoiceListParams{
+		ListParams: list(ctx), Subscription: stripe.String(subscriptionID), Expand: []*string{stripe.String("data.charge")},
+	}
+	if since != "" {
+		params.EndingBefore = stripe.String(since) // the list begins with the newest
+	}
+	var out []plan.Invoice
+	all := c.invoices.List(params)
+	for all.Next() {
+		out = append(out, invoiceFromStripe(all.Invoice()))
+	}
+	if err := all.Err(); err != nil {
+		return nil, translate(ctx, "list invoices of "+subscriptionID, err)
+	}
+	return out, nil
+}
+
+func invoiceFromStripe(i *stripe.Invoice) plan.Invoice {
+	out := plan.Invoice{ID: i.ID, Reason: string(i.BillingReason)}
+	if i.Customer != nil {
+		out.CustomerID = i.Customer.ID
+	}
+	if i.Status != stripe.InvoiceStatusPaid {
+		return out // nothing was paid, and a void invoice gives used credit back by itself
+	}
+	out.CreditUsed = i.EndingBalance - i.StartingBalance
+	if charge := i.Charge; charge != nil && charge.Paid {
+		out.ChargeID, out.Charged = charge.ID, charge.AmountCaptured-charge.AmountRefunded
+	}
+	return out
+}
+
+// GiveBack implements app.Stripe. A charge tells by itself what was refunded, and Stripe refuses to refund more.
+func (c *Client) GiveBack(ctx context.Context, key string, i plan.Invoice) error {
+	if i.Charged > 0 {
+		_, err := c.refunds.New(&stripe.RefundParams{
+			Params: write(ctx, key), Charge: stripe.String(i.ChargeID), Amount: stripe.Int64(i.Charged),
+		})
+		if err != nil && !isCode(err, stripe.ErrorCodeChargeAlreadyRefunded) {
+			return translate(ctx, "refund "+i.ChargeID, err)
+		}
+	}
+	if i.CreditUsed == 0 {
+		return nil
+	}
+	done, err := c.restored(ctx, i)
+	if err != nil || done {
+		return err
+	}
+	_, err = c.balances.New(&stripe.CustomerBalanceTransactionParams{
+		Params:   write(ctx, key+"/balance"),
+		Customer: stripe.String(i.CustomerID),
+		Amount:   stripe.Int64(-i.CreditUsed), // a negative balance is the customer's credit
+		Currency: stripe.String(plan.Currency),
+		Metadata: map[string]string{metaInvoice: i.ID},
+	})
+	return translate(ctx, "restore balance of "+i.CustomerID, err)
+}
+
+// restored looks for the transaction that GiveBack makes: by the time of a second try its key may have expired.
+func (c *Client) restored(ctx context.Context, i plan.Invoice) (bool, error) {
+	all := c.balances.List(&stripe.CustomerBalanceTransactionListParams{
+		ListParams: list(ctx), Customer: stripe.String(i.CustomerID),
+	})
+	for all.Next() {
+		if all.CustomerBalanceTransaction().Metadata[metaInvoice] == i.ID {
+			return true, nil
+		}
+	}
+	return false, translate(ctx, "list balance transactions of "+i.CustomerID, all.Err())
+}

@@ -1,0 +1,83 @@
+package stripeapi
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/stripe/stripe-go/v76"
+
+	"tenure/services/billing/internal/plan"
+)
+
+// metaPlan on a price tells its plan, even after its lookup key went to a newer price.
+const metaPlan = "tenure_plan"
+
+// priceOf returns the id of the plan's price, and makes product and price when Stripe has none yet.
+func (c *Client) priceOf(ctx context.Context, name string) (string, error) {
+	c.mu.Lock()
+	id, known := c.priceIDs[name]
+	c.mu.Unlock()
+	if known {
+		return id, nil
+	}
+	p, ok := c.catalogue.Find(name)
+	if !ok || p.Free() {
+		return "", fmt.Errorf("plan %q has no price", name)
+	}
+	id, err := c.findPrice(ctx, p)
+	if err == nil && id == "" {
+		id, err = c.createPrice(ctx, p)
+	}
+	if err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	c.priceIDs[name] = id
+	c.mu.Unlock()
+	return id, nil
+}
+
+func (c *Client) findPrice(ctx context.Context, p plan.Plan) (string, error) {
+	found := c.prices.List(&stripe.PriceListParams{
+		ListParams: list(ctx), Active: stripe.Bool(true), LookupKeys: []*string{stripe.String(p.LookupKey())},
+	})
+	for found.Next() {
+		return found.Price().ID, nil
+	}
+	return "", translate(ctx, "find price of "+p.Name, found.Err())
+}
+
+func (c *Client) createPrice(ctx context.Context, p plan.Plan) (string, error) {
+	// Two processes that start at once use the same key and get the same price.
+	key := "tenure/price/" + p.LookupKey() + "/" + strconv.FormatInt(p.Cents, 10)
+	made, err := c.prices.New(&stripe.PriceParams{
+		Params:      write(ctx, key),
+		Currency:    stripe.String(plan.Currency),
+		UnitAmount:  stripe.Int64(p.Cents),
+		LookupKey:   stripe.String(p.LookupKey()),
+		Metadata:    map[string]string{metaPlan: p.Name},
+		ProductData: &stripe.PriceProductDataParams{Name: stripe.String("Tenure " + p.Name)},
+		Recurring:   &stripe.PriceRecurringParams{Interval: stripe.String(string(stripe.PriceRecurringIntervalMonth))},
+	})
+	if err != nil {
+		return "", translate(ctx, "create price of "+p.Name, err)
+	}
+	return made.ID, nil
+}
+
+// planOf is the plan that a price belongs to, empty when it is none of ours.
+func (c *Client) planOf(p *stripe.Price) string {
+	if p == nil {
+		return ""
+	}
+	if name := p.Metadata[metaPlan]; name != "" {
+		return name
+	}
+	for _, known := range c.catalogue {
+		if p.LookupKey == known.LookupKey() {
+			return known.Name
+		}
+	}
+	return ""
+}

@@ -9,6 +9,7 @@ import (
 
 // LogEvent is one line of a tenant's timeline.
 type LogEvent struct {
+	ID            string          `json:"id"`
 	Tenant        string          `json:"tenant"`
 	Version       int64           `json:"version"`
 	Type          string          `json:"event_type"`
@@ -17,8 +18,8 @@ type LogEvent struct {
 	Time          time.Time       `json:"time"`
 	Actor         string          `json:"actor"`
 	Reason        string          `json:"reason"`
-	CorrelationID string          `json:"correlation_id"`
-	CausationID   string          `json:"causation_id"`
+	CorrelationID string          `json:"correlationid"`
+	CausationID   string          `json:"causationid"`
 	Data          json.RawMessage `json:"data"`
 	// Hash is the event's link in the chain, hexadecimal.
 	Hash string `json:"hash"`
@@ -40,25 +41,29 @@ func (c *Client) Events(ctx context.Context, f EventFilter) iter.Seq2[LogEvent, 
 // Tail is Events that goes on: at the end of the log it waits for more, until ctx ends.
 func (c *Client) Tail(ctx context.Context, f EventFilter) iter.Seq2[LogEvent, error] {
 	return func(yield func(LogEvent, error) bool) {
-		query, seen := values("tenant", f.Tenant, "type", f.Type), 0
+		query := values("tenant", f.Tenant, "type", f.Type)
+		// The last page is asked for again until it is full. What came meanwhile may stand anywhere in it, for the log is
+		// kept in parts, each in an order of its own: hence the ids.
+		seen := map[string]bool{}
 		for {
 			p, err := get[page[LogEvent]](ctx, c, "/v1/events", query)
 			if err != nil {
 				yield(LogEvent{}, err)
 				return
 			}
-			for _, e := range p.Items[min(seen, len(p.Items)):] {
-				if !yield(e, nil) {
+			for _, e := range p.Items {
+				if !seen[e.ID] && !yield(e, nil) {
 					return
 				}
+				seen[e.ID] = true
 			}
 			if p.NextCursor != "" {
 				query.Set("cursor", p.NextCursor)
-				seen = 0
+				for _, e := range p.Items {
+					delete(seen, e.ID) // it does not come again
+				}
 				continue
 			}
-			// The last page will be asked for again until it has grown full.
-			seen = len(p.Items)
 			select {
 			case <-ctx.Done():
 				yield(LogEvent{}, ctx.Err())

@@ -174,6 +174,8 @@ type Delete struct {
 
 // DeletionScheduled tells when the data will be gone.
 type DeletionScheduled struct {
+	// Status is scheduled, or queued when a running change is undone first.
+	Status       string    `json:"status"`
 	ScheduledFor time.Time `json:"deletion_scheduled_for"`
 	Window       Window    `json:"deletion_window"`
 }

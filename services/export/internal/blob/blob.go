@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"net/url"
+	"path"
 	"strings"
 	"time"
 
@@ -110,10 +110,9 @@ func (s *Store) Read(ctx context.Context, key string) (Object, error) {
 
 // Link makes a link that downloads the archive for the given time, MaxLinkTime at most. It asks nobody.
 func (s *Store) Link(ctx context.Context, key string, valid time.Duration) (string, error) {
-	name := key[strings.LastIndexByte(key, '/')+1:]
 	request, err := s.links.PresignGetObject(ctx, &awss3.GetObjectInput{
 		Bucket: &s.bucket.Name, Key: &key,
-		ResponseContentDisposition: aws.String(`attachment; filename="` + url.PathEscape(name) + `"`),
+		ResponseContentDisposition: aws.String(`attachment; filename="` + path.Base(key) + `"`),
 	}, awss3.WithPresignExpires(min(valid, MaxLinkTime)))
 	if err != nil {
 		return "", fmt.Errorf("link to %s: %w", key, err)
@@ -137,26 +136,27 @@ func (s *Store) erase(ctx context.Context, prefix string) error {
 	return nil
 }
 
-// AbortUploads gives up the uploads whose keys orphaned picks: their writers are dead, and their parts cost money.
-func (s *Store) AbortUploads(ctx context.Context, orphaned func(keys []string) (map[string]bool, error)) error {
+// AbortUploads gives up every upload but those of the exports that uploading picks: their writers are dead, and their
+// parts cost money.
+func (s *Store) AbortUploads(ctx context.Context, uploading func(exportIDs []string) (map[string]bool, error)) error {
 	var uploads []types.MultipartUpload
-	var keys []string
+	var ids []string
 	err := s.bucket.EachUpload(ctx, prefix, func(u types.MultipartUpload) error {
-		uploads, keys = append(uploads, u), append(keys, aws.ToString(u.Key))
+		uploads, ids = append(uploads, u), append(ids, exportOf(aws.ToString(u.Key)))
 		return nil
 	})
 	if err != nil {
 		return s3.Classify(fmt.Errorf("list uploads: %w", err))
 	}
-	if len(keys) == 0 {
+	if len(uploads) == 0 {
 		return nil
 	}
-	orphans, err := orphaned(keys)
+	live, err := uploading(ids)
 	if err != nil {
 		return err
 	}
-	for _, u := range uploads {
-		if !orphans[aws.ToString(u.Key)] {
+	for i, u := range uploads {
+		if live[ids[i]] {
 			continue
 		}
 		if err := s.bucket.Abort(ctx, u); err != nil {
@@ -165,6 +165,9 @@ func (s *Store) AbortUploads(ctx context.Context, orphaned func(keys []string) (
 	}
 	return nil
 }
+
+// exportOf is the id in a key.
+func exportOf(key string) string { return strings.TrimSuffix(path.Base(key), ".zip") }
 
 // summer counts and hashes what passes.
 type summer struct {

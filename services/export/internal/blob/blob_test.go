@@ -207,11 +207,11 @@ func TestAbortUploads(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := a.AbortUploads(t.Context(), func(keys []string) (map[string]bool, error) {
-		if len(keys) != 2 {
-			t.Errorf("the uploads are %q", keys)
+	err := a.AbortUploads(t.Context(), func(exportIDs []string) (map[string]bool, error) {
+		if len(exportIDs) != 2 {
+			t.Errorf("the uploads are of %q", exportIDs)
 		}
-		return map[string]bool{dead: true}, nil
+		return map[string]bool{"live": true}, nil
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tenure/services/connectors"
+	"tenure/services/connectors/postgres"
+	"tenure/services/export/internal/manifest"
+	"tenure/shared/pg"
+)
+
+// History is what the service keeps of a tenant's events, read as any other store.
+func History(db *pgxpool.Pool) connectors.Connector {
+	return postgres.New("tenure", db, []postgres.Table{
+		{Name: "audit", Tenant: "tenant_id", Key: []string{"version"}, Kind: manifest.Audit, Document: "row"},
+		{Name: "billing", Tenant: "tenant_id", Key: []string{"version"}, Kind: manifest.Billing, Document: "row"},
+	})
+}
+
+// KeepAudit adds a row to a tenant's timeline.
+func KeepAudit(ctx context.Context, q pg.Querier, tenant string, version int64, row []byte) error {
+	_, err := q.Exec(ctx, `INSERT INTO audit (tenant_id, version, row) VALUES ($1, $2, $3)`, tenant, version, row)
+	if err != nil {
+		return fmt.Errorf("keep event %d of %s: %w", version, tenant, err)
+	}
+	return nil
+}
+
+// KeepBilling adds a row to what billing says of a tenant.
+func KeepBilling(ctx context.Context, q pg.Querier, tenant string, version int64, row []byte) error {
+	_, err := q.Exec(ctx, `INSERT INTO billing (tenant_id, version, row) VALUES ($1, $2, $3)`, tenant, version, row)
+	if err != nil {
+		return fmt.Errorf("keep billing's event %d of %s: %w", version, tenant, err)
+	}
+	return nil
+}
+
+// Forget removes a purged tenant's history and the manifests of its archives.
+func Forget(ctx context.Context, q pg.Querier, tenant string) error {
+	for _, sql := range []string{
+		`DELETE FROM audit WHERE tenant_id = $1`,
+		`DELETE FROM billing WHERE tenant_id = $1`,
+		`UPDATE jobs SET manifest = NULL WHERE tenant_id = $1`,
+		// None should run: a purge waits for the export. One that does has nothing to write any more.
+		`UPDATE jobs SET cancel_requested = true WHERE tenant_id = $1 AND status IN ('pending', 'running', 'verifying')`,
+	} {
+		if _, err := q.Exec(ctx, sql, tenant); err != nil {
+			return fmt.Errorf("forget %s: %w", tenant, err)
+		}
+	}
+	return nil
+}
+
+// Link is the end of a tenant's hash chain.
+type Link struct {
+	Version int64
+	Hash    []byte
+}
+
+// LastLink returns the end of the chain, the zero Link before its first event.
+func LastLink(ctx context.Context, q pg.Querier, tenant string) (l Link, err error) {
+	err = q.QueryRow(ctx, `SELECT version, hash FROM chains WHERE tenant_id = $1`, tenant).Scan(&l.Version, &l.Hash)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return l, fmt.Errorf("read the hash chain of %s: %w", tenant, err)
+	}
+	return l, nil
+}
+
+// SaveLink moves the end of the chain.
+func SaveLink(ctx context.Context, q pg.Querier, tenant string, l Link) error {
+	_, err := q.Exec(ctx, `INSERT INTO chains (tenant_id, version, hash) VALUES ($1, $2, $3)
+		ON CONFLICT (tenant_id) DO UPDATE SET version = excluded.version, hash = excluded.hash`, tenant, l.Version, l.Hash)
+	if err != nil {
+		return fmt.Errorf("save the hash chain of %s: %w", tenant, err)
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package stripesim
+
+import (
+	"tenure/services/devstack/stripesim/store"
+)
+
+type customer struct {
+	ID                  string            `json:"id"`
+	Object              string            `json:"object"`
+	Address             *address          `json:"address"`
+	Balance             int64             `json:"balance"` // negative: credit for the next invoices
+	Created             int64             `json:"created"`
+	Currency            *string           `json:"currency"`
+	Delinquent          bool              `json:"delinquent"`
+	Description         *string           `json:"description"`
+	Discount            *discount         `json:"discount"`
+	Email               *string           `json:"email"`
+	InvoicePrefix       string            `json:"invoice_prefix"`
+	InvoiceSettings     invoiceSettings   `json:"invoice_settings"`
+	Metadata            map[string]string `json:"metadata"`
+	Name                *string           `json:"name"`
+	NextInvoiceSequence int64             `json:"next_invoice_sequence"`
+	Phone               *string           `json:"phone"`
+	PreferredLocales    []string          `json:"preferred_locales"`
+}
+
+type invoiceSettings struct {
+	DefaultPaymentMethod *string `json:"default_payment_method"`
+}
+
+type address struct {
+	City       *string `json:"city"`
+	Country    *string `json:"country"`
+	Line1      *string `json:"line1"`
+	Line2      *string `json:"line2"`
+	PostalCode *string `json:"postal_code"`
+	State      *string `json:"state"`
+}
+
+func (c *customer) Key() string  { return c.ID }
+func (c *customer) Kind() string { return "customer" }
+
+func (c *customer) Index() []string {
+	var names []string
+	if tenant := c.tenant(); tenant != "" {
+		names = append(names, "tenant="+tenant)
+	}
+	if c.Email != nil {
+		names = append(names, "email="+*c.Email)
+	}
+	return names
+}
+
+// tenant is whose customer this is, "" when the metadata do not tell.
+func (c *customer) tenant() string {
+	if tenant := c.Metadata["tenant_id"]; tenant != "" {
+		return tenant
+	}
+	return c.Metadata["tenant"]
+}
+
+func createCustomer(c *call) (any, error) {
+	id := newID("cus")
+	cus := &customer{
+		ID: id, Object: "customer", Created: c.now, Metadata: map[string]string{},
+		InvoicePrefix: id[len(id)-8:], NextInvoiceSequence: 1, PreferredLocales: []string{},
+	}
+	if err := c.readCustomer(cus); err != nil {
+		return nil, err
+	}
+	given := c.String("payment_method")
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
+	if given == "" {
+		given = "pm_card_visa" // a new customer's card works unless told otherwise
+	}
+	if err := created(c.tx, cus, "customer.created"); err != nil {
+		return nil, err
+	}
+	card, err := c.attach(given, cus)
+	if err != nil {
+		return nil, err
+	}
+	if cus.InvoiceSettings.DefaultPaymentMethod == nil {
+		cus.InvoiceSettings.DefaultPaymentMethod = &card.ID
+	}
+	return cus, store.Put(c.Tx, cus)
+}
+
+func updateCustomer(c *call) (any, error) {
+	cus, err := find[customer](c.tx, c.id())
+	if err != nil {
+		return nil, err
+	}
+	if err := c.readCustomer(cus); err != nil {
+		return nil, err
+	}
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
+	return cus, updated(c.tx, cus, "customer.updated")
+}
+
+// readCustomer takes what may be set at creation and changed later.
+func (c *call) readCustomer(cus *customer) error {
+	set(c.Params, "description", &cus.Description)
+	set(c.Params, "email", &cus.Email)
+	set(c.Params, "name", &cus.Name)
+	set(c.Params, "phone", &cus.Phone)
+	merge(c.Params, &cus.Metadata)
+	if c.Has("address") {
+		cus.Address = readAddress(c.Params)
+	}
+	if c.Has("preferred_locales") {
+		cus.PreferredLocales = c.Strings("preferred_locales")
+	}
+	if balance := c.Int("balance"); balance != nil {
+		cus.Balance = *balance
+	}
+	settings := c.Sub("invoice_settings")
+	if id := settings.String("default_payment_method"); id != "" {
+		card, err := refer[paymentMethod](c.tx, id, settings.Name("default_payment_method"))
+		if err != nil {
+			return err
+		}
+		if card.Customer == nil || *card.Customer != cus.ID {
+			return invalid(settings.Name("default_payment_method"),
+				"The customer does not have a payment method with the ID %s. The payment method must be attached to the customer.", id)
+		}
+	}
+	set(settings, "default_payment_method", &cus.InvoiceSettings.DefaultPaymentMethod)
+	d, err := c.readDiscount(cus.Discount, cus.ID, "")
+	cus.Discount = d
+	return err
+}
+
+func deleteCustomer(c *call) (any, error) {
+	cus, err := find[customer](c.tx, c.id())
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
+	subs, err := all[subscription](c.tx, "customer="+cus.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, sub := range subs {
+		if sub.ended() {
+			continue
+		}
+		if err := c.cancelNow(sub, cancelOptions{}); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.Delete(cus); err != nil {
+		return nil, err
+	}
+	gone := deleted{ID: cus.ID, Object: "customer", Deleted: true}
+	return gone, c.emit("customer.deleted", cus, nil)
+}
+
+func listCustomers(c *call) (any, error) {
+	index := ""
+	if email := c.String("email"); email != "" {
+		index = "email=" + email
+	}
+	created := c.within("created")
+	return list(c, index, func(cus *customer) bool { return created(cus.Created) })
+}

@@ -24,7 +24,7 @@ lint: ## Format check, vet, linters and the import rule
 .PHONY: bench
 bench: ## Measure the pipeline beside what this machine can do
 	@scripts/setup
-	@go run ./services/devstack/cmd/bench
+	@go run ./services/cmd/tenure bench
 
 .PHONY: generate
 generate: ## Write again what is generated: schemas and diagrams

@@ -1,6 +1,9 @@
 package events
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Change stands in every event of the lifecycle log: what people read in the timeline.
 type Change struct {
@@ -9,6 +12,12 @@ type Change struct {
 	To   string `json:"to_state"`
 	// Reason is what the actor gave, or why the system acted. People write it: show it, never branch on it.
 	Reason string `json:"reason,omitempty"`
+}
+
+// ChangeOf reads the Change out of an event's data; events of other services have none and give the zero value.
+func ChangeOf(data json.RawMessage) (c Change) {
+	_ = json.Unmarshal(data, &c)
+	return c
 }
 
 // StateChange gives access to the change inside any event of the lifecycle log.

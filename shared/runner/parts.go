@@ -8,7 +8,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenure/shared/auth"
 	"tenure/shared/bus"
+	"tenure/shared/vault"
 )
 
 // Services start in any order: whatever is not there yet is waited for, and said.
@@ -49,4 +51,20 @@ func waitFor(ctx context.Context, what string, try func(context.Context) error) 
 		case <-time.After(waitInterval):
 		}
 	}
+}
+
+func openVerifier(environ Environ) (*auth.Verifier, error) {
+	var settings auth.Settings
+	if err := environ.Parse(&settings); err != nil {
+		return nil, err
+	}
+	return auth.New(settings)
+}
+
+func openVault(ctx context.Context, s Settings, environ Environ) (*vault.Vault, error) {
+	key := environ["TENURE_VAULT_KEY"]
+	if key == "" {
+		return nil, nil
+	}
+	return vault.Open(ctx, s.DatabaseURL, key)
 }

@@ -21,6 +21,7 @@ import (
 	"tenure/shared/auth"
 	"tenure/shared/bus"
 	"tenure/shared/pg"
+	"tenure/shared/problem"
 	"tenure/shared/telemetry"
 	"tenure/shared/vault"
 )
@@ -47,7 +48,8 @@ type Deps struct {
 	Settings
 	Environ Environ
 	Bus     *bus.Bus
-	Vault   *vault.Vault
+	// Vault is nil where TENURE_VAULT_KEY is not set: services that never see personal data get no key to it.
+	Vault *vault.Vault
 	Auth    *auth.Verifier
 	// API takes described routes (they show in /openapi.json); Mux takes the rest (webhooks, streams).
 	API huma.API
@@ -127,11 +129,11 @@ func (p *process) deps(ctx context.Context, name string, environ Environ) (Deps,
 	if err := waitForTopology(ctx, p.bus); err != nil {
 		return Deps{}, err
 	}
-	vlt, err := openVault(ctx, p.settings.DatabaseURL, environ)
+	vlt, err := openVault(ctx, p.settings, environ)
 	if err != nil {
 		return Deps{}, err
 	}
-	verifier, err := openVerifier(ctx, environ)
+	verifier, err := openVerifier(environ)
 	if err != nil {
 		return Deps{}, err
 	}
@@ -173,7 +175,7 @@ func (p *process) close() {
 func (p *process) serve(ctx context.Context, deps Deps, services map[string]Service, tel *telemetry.Telemetry, ready func()) error {
 	addOperational(deps.Mux, services, tel)
 	server := &http.Server{
-		Addr: p.settings.HTTPAddr, Handler: limitBody(deps.Mux), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Addr: p.settings.HTTPAddr, Handler: limitBody(problem.Routes(deps.Mux)), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 	}
 	listener, err := listen(ctx, p.settings.HTTPAddr)
 	if err != nil {

@@ -88,7 +88,10 @@ func refused(r *tenant.Refusal) error {
 	case tenant.Forbidden:
 		status = http.StatusForbidden
 	case tenant.NotFound:
-		return errUnknownTenant()
+		if r.Code == tenant.CodeUnknownTenant {
+			return errUnknownTenant()
+		}
+		status = http.StatusNotFound
 	}
 	p := problem.New(status, r.Code, r.Message)
 	if len(r.Allowed) > 0 {

@@ -107,7 +107,7 @@ func (a *API) follow(hc huma.Context, view tenant.OperationView) {
 			}
 			sent = body
 		}
-		if view.Ended() {
+		if !view.EndedAt.IsZero() {
 			return
 		}
 		select {

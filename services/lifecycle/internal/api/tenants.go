@@ -114,8 +114,8 @@ func orEmpty[T any](list []T) []T {
 // tenantAfter shows the tenant as it was right behind a command; repeated, the command shows the same.
 func (a *API) tenantAfter(ctx context.Context, out app.Outcome) (Tenant, error) {
 	t := a.view(out.State, tenant.Usage{})
-	contacts, err := a.Vault.Names(ctx, a.DB, []string{t.ID})
-	t.Name = contacts[t.ID]
+	contacts, err := a.Vault.GetAll(ctx, a.DB, []string{t.ID})
+	t.Name = contacts[t.ID].Name
 	return t, err
 }
 
@@ -194,14 +194,14 @@ func (a *API) complete(ctx context.Context, states []tenant.State) ([]Tenant, er
 	if err != nil {
 		return nil, err
 	}
-	names, err := a.Vault.Names(ctx, a.DB, ids)
+	contacts, err := a.Vault.GetAll(ctx, a.DB, ids)
 	if err != nil {
 		return nil, err
 	}
 	list := make([]Tenant, len(states))
 	for i, s := range states {
 		list[i] = a.view(s, usage[s.ID])
-		list[i].Name = names[s.ID]
+		list[i].Name = contacts[s.ID].Name
 	}
 	return list, nil
 }
@@ -213,19 +213,20 @@ type listInput struct {
 	Query string `query:"q" doc:"part of an id or a name"`
 }
 
-// searchLimit bounds how many matches of a search are shown at all; a longer word finds fewer.
-const searchLimit = 1000
-
 func (a *API) listTenants(ctx context.Context, in *listInput) (*output[Page[Tenant]], error) {
 	filter := store.Filter{State: in.State, Plan: in.Plan, After: in.Cursor, Limit: in.Limit + 1}
 	if p := auth.FromContext(ctx); !p.IsOperator() {
 		filter.IDs = []string{p.Tenant} // its own, and no sign of others
 	} else if in.Query != "" {
-		ids, err := a.Vault.Search(ctx, a.DB, in.Query, searchLimit)
+		// Names are sealed: the vault finds them, and the ids that match come from the tenants themselves.
+		named, err := a.Vault.Search(ctx, a.DB, in.Query, in.Cursor, in.Limit+1)
 		if err != nil {
 			return nil, unavailable(err)
 		}
-		filter.IDs = orEmpty(ids)
+		filter.Query, filter.Named = in.Query, make([]string, len(named))
+		for i, e := range named {
+			filter.Named[i] = e.Tenant
+		}
 	}
 	found, err := store.List(ctx, a.DB, filter)
 	if err != nil {

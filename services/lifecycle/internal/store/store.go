@@ -48,6 +48,8 @@ type Filter struct {
 	State string // a state, or the status "exporting"
 	Plan  string
 	IDs   []string // those alone, when not nil
+	Query string   // part of an id; Named match as well
+	Named []string // tenants whose name matches
 	After string   // the last id of the page before
 	Limit int
 }
@@ -62,7 +64,8 @@ func List(ctx context.Context, q pg.Querier, f Filter) ([]Tenant, error) {
 		WHERE stream > $1 AND snapshot->>'state' IS NOT NULL
 		AND ($2 = '' OR snapshot->>'state' = $2) AND ($3 = '' OR snapshot->>'plan' = $3)
 		AND (NOT $4 OR snapshot->>'export' IS NOT NULL) AND ($5::text[] IS NULL OR stream = ANY($5))
-		ORDER BY stream LIMIT $6`, f.After, state, f.Plan, exporting, f.IDs, f.Limit)
+		AND ($6 = '' OR strpos(lower(stream), lower($6)) > 0 OR stream = ANY($7))
+		ORDER BY stream LIMIT $8`, f.After, state, f.Plan, exporting, f.IDs, f.Query, f.Named, f.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("list tenants: %w", err)
 	}

@@ -1,0 +1,103 @@
+// Package bench measures the pipeline end to end (a command published on JetStream -> decided -> in the log -> its event
+// received) beside what the machine itself can do in the same run. Absolute figures move between machines: quote the
+// ratios.
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"tenure/services/devstack"
+	"tenure/services/lifecycle"
+	"tenure/shared/runner"
+)
+
+// Options of a run.
+type Options struct {
+	// Tenants is how many take turns; Commands how many are sent at saturation.
+	Tenants, Commands int
+	// SyncAlways makes JetStream sync each write: safe from power loss.
+	SyncAlways bool
+	Out        io.Writer
+}
+
+// Run measures on servers of its own in a temporary directory.
+func Run(ctx context.Context, o Options) error {
+	dir, err := os.MkdirTemp("", "tenure-bench-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	say(o.Out, "Starting PostgreSQL (fsync on), NATS JetStream and the lifecycle service...")
+	stack, err := devstack.Start(ctx, devstack.Config{
+		Dir: dir, HTTPAddr: "127.0.0.1:0", NATSAddr: "127.0.0.1:0", StripeAddr: "127.0.0.1:0", SyncAlways: o.SyncAlways, Log: slog.Default(),
+	})
+	if err != nil {
+		return err
+	}
+	defer stack.Stop()
+
+	limits, err := measureMachine(ctx, dir, stack.Env())
+	if err != nil {
+		return err
+	}
+	limits.print(o.Out)
+
+	ctx, stop := context.WithCancel(ctx)
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- runner.Run(ctx, runner.Environ(stack.Env()), func() { close(ready) }, runner.Named{Name: lifecycle.Schema, New: lifecycle.New})
+	}()
+	defer func() { stop(); <-ended }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		ended <- err
+		return fmt.Errorf("the lifecycle service did not start: %w", err)
+	}
+	return measurePipeline(ctx, o, stack.Env(), limits)
+}
+
+func measurePipeline(ctx context.Context, o Options, env map[string]string, limits machine) error {
+	p, err := newPipeline(ctx, env["NATS_URL"])
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	say(o.Out, "Signing %d tenants up...", o.Tenants)
+	if err := p.signUp(ctx, o.Tenants); err != nil {
+		return err
+	}
+	say(o.Out, "")
+	say(o.Out, "Pipeline: command published -> decided -> logged -> event received")
+	for _, rate := range []int{10, 1000} {
+		r, err := p.paced(ctx, rate, 5*time.Second)
+		if err != nil {
+			return err
+		}
+		say(o.Out, "  at %5d/s      p50 %8s   p99 %8s   max %8s", rate, ms(r.p50), ms(r.p99), ms(r.max))
+	}
+	best := result{}
+	for range 3 {
+		r, err := p.saturate(ctx, o.Commands)
+		if err != nil {
+			return err
+		}
+		say(o.Out, "  saturated     %7.0f transitions/s   p50 %8s   p99 %8s", r.rate, ms(r.p50), ms(r.p99))
+		if r.rate > best.rate {
+			best = r
+		}
+	}
+	say(o.Out, "")
+	say(o.Out, "Best: %.0f transitions/s = %.2f of this machine's single-row commits, %.2f of its async JetStream publishes",
+		best.rate, best.rate/limits.commits, best.rate/limits.publishes)
+	return nil
+}
+
+func say(w io.Writer, format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)) }

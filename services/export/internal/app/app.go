@@ -29,6 +29,8 @@ type Config struct {
 	Workers int
 	// Lease is how long a job stays with a worker that is not heard of; 0 is 10 s. A killed worker's job waits as long.
 	Lease time.Duration
+	// Poll is how soon a worker finds a job that another process has taken in, or whose time has come; 0 is 1 s.
+	Poll time.Duration
 	// Backoff is the wait after the n-th failure, from 1; nil doubles from a second up to 30 s.
 	Backoff func(failures int) time.Duration
 }
@@ -38,9 +40,7 @@ const (
 	keepDays = 30
 	// maxFailures is after how many failures an export has failed. Waiting for S3 or a store counts none.
 	maxFailures = 5
-	// pollInterval is how soon a worker finds a job that another process has taken in, or whose time has come.
-	pollInterval = time.Second
-	actor        = "service:export"
+	actor       = "service:export"
 )
 
 // App is safe for concurrent use.
@@ -60,6 +60,9 @@ func New(db *pgxpool.Pool, log *eventlog.Log, blobs *blob.Store, stores []connec
 	}
 	if cfg.Lease == 0 {
 		cfg.Lease = 10 * time.Second
+	}
+	if cfg.Poll == 0 {
+		cfg.Poll = time.Second
 	}
 	if cfg.Backoff == nil {
 		cfg.Backoff = func(failures int) time.Duration { return min(time.Second<<(failures-1), 30*time.Second) }
@@ -90,7 +93,7 @@ func (a *App) Run(ctx context.Context) error {
 
 // work claims one job after another; when there is none it waits.
 func (a *App) work(ctx context.Context) error {
-	tick := time.NewTicker(pollInterval)
+	tick := time.NewTicker(a.cfg.Poll)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		job, err := a.claim(ctx)

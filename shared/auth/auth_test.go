@@ -228,7 +228,7 @@ func TestMiddlewareHandsTheCallerOn(t *testing.T) {
 		{"/plain", "Bearer dev", 200, `"operator:dev"`},
 		{"/plain", "", 401, `"code":"unauthenticated"`},
 	} {
-		r := httptest.NewRequest("GET", test.path, nil)
+		r := httptest.NewRequestWithContext(t.Context(), "GET", test.path, nil)
 		if test.header != "" {
 			r.Header.Set("Authorization", test.header)
 		}

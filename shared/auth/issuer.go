@@ -33,7 +33,7 @@ type issuer struct {
 
 // claims checks a token.
 func (i *issuer) claims(ctx context.Context, token string) (claims, error) {
-	verifier, err := i.discovered()
+	verifier, err := i.discovered(ctx)
 	if err != nil {
 		return claims{}, err
 	}
@@ -55,7 +55,7 @@ func (i *issuer) claims(ctx context.Context, token string) (claims, error) {
 }
 
 // discovered asks the issuer for its description once; while that fails, once a second, for all callers together.
-func (i *issuer) discovered() (*oidc.IDTokenVerifier, error) {
+func (i *issuer) discovered(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.verifier != nil {
@@ -64,12 +64,13 @@ func (i *issuer) discovered() (*oidc.IDTokenVerifier, error) {
 	if time.Since(i.failed) < issuerPause {
 		return nil, errIssuerAway
 	}
-	// Not a request's context: what is found serves all of them. The library keeps the client for the keys.
+	// What is found serves all requests, so that the end of this one must not cut it short. The library keeps the
+	// client for the keys.
 	client := &http.Client{Timeout: issuerTimeout}
-	provider, err := oidc.NewProvider(oidc.ClientContext(context.Background(), client), i.url)
+	provider, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), client), i.url)
 	if err != nil {
 		i.failed = time.Now()
-		slog.Warn("the issuer of tokens does not answer", "issuer", i.url, "error", err)
+		slog.WarnContext(ctx, "the issuer of tokens does not answer", "issuer", i.url, "error", err)
 		return nil, errIssuerAway
 	}
 	i.verifier = provider.Verifier(&oidc.Config{ClientID: i.audience})

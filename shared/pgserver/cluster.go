@@ -146,26 +146,25 @@ func (c *cluster) args(port int) []string {
 	return args
 }
 
-// command is one of PostgreSQL's programs, to be run under the identity that suits it.
-func (c *cluster) command(name string, args ...string) *exec.Cmd {
+// command is one of PostgreSQL's programs, to be run under the identity that suits it. It is killed when ctx ends.
+func (c *cluster) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	line := append(slices.Clone(c.as.prefix), filepath.Join(c.bin.Dir, name))
 	line = append(line, args...)
-	cmd := exec.Command(line[0], line[1:]...)
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	cmd.Dir = "/" // ours may be closed to whom the program runs as
 	cmd.Env = environment()
 	cmd.SysProcAttr = c.as.attr
 	return cmd
 }
 
-// run runs a program to its end. When ctx ends first, the program is killed.
+// run runs a program to its end.
 func (c *cluster) run(ctx context.Context, t thread, name string, args ...string) error {
-	cmd := c.command(name, args...)
+	cmd := c.command(ctx, name, args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := t.start(cmd); err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })()
 	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("%s: %w: %s", name, errors.Join(err, ctx.Err()), tail(out.Bytes()))
 	}

@@ -161,7 +161,7 @@ func (s *Server) start(ctx context.Context, dir string, cfg Config) (*postmaster
 // launchAnywhere looks for a free port. Another program may take it before PostgreSQL does, hence the tries.
 func (s *Server) launchAnywhere(ctx context.Context) (*postmaster, error) {
 	for try := 1; ; try++ {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}

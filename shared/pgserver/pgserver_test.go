@@ -146,7 +146,7 @@ func TestDirectoryOfAnotherProcessIsRefused(t *testing.T) {
 }
 
 func TestTakenPortIsNamed(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func start(t *testing.T, cfg Config) *Server {
 // startParent runs a cluster in another process and answers its URL.
 func startParent(t *testing.T, dir string) (*exec.Cmd, string) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), "PGSERVER_TEST_RUN="+dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -32,7 +32,7 @@ type postmaster struct {
 
 // launch starts a postmaster and waits until it takes connections or ctx ends.
 func (s *Server) launch(ctx context.Context) (*postmaster, error) {
-	if portTaken(s.port) {
+	if portTaken(ctx, s.port) {
 		return nil, fmt.Errorf("%w: another program listens on 127.0.0.1:%d: stop it or choose another port", errPortTaken, s.port)
 	}
 	logFile, err := os.OpenFile(s.cluster.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -42,7 +42,8 @@ func (s *Server) launch(ctx context.Context) (*postmaster, error) {
 	defer logFile.Close()
 	// A file, not a pipe: a server that outlives this process by a moment must not hold the pipe of whoever
 	// reads our output (`go test` would wait for it).
-	cmd := s.cluster.command("postgres", s.cluster.args(s.port)...)
+	// Not ctx, which bounds the start alone.
+	cmd := s.cluster.command(context.WithoutCancel(ctx), "postgres", s.cluster.args(s.port)...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	if err := s.thread.start(cmd); err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func (s *Server) awaitReady(ctx context.Context, p *postmaster) error {
 		select {
 		case <-tick.C:
 		case <-p.exited:
-			if portTaken(s.port) {
+			if portTaken(ctx, s.port) {
 				return errPortTaken
 			}
 			return fmt.Errorf("the server ended while it started (%s); the end of %s:\n%s", p.cmd.ProcessState, s.cluster.logPath(), s.cluster.logTail())
@@ -141,16 +142,22 @@ func (c *cluster) removeStalePIDFile() error {
 
 // poll asks until cond holds, and reports whether it did in time.
 func poll(within time.Duration, cond func() bool) bool {
-	for deadline := time.Now().Add(within); !cond(); time.Sleep(pollInterval) {
-		if time.Now().After(deadline) {
-			return false
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	again := time.NewTicker(pollInterval)
+	defer again.Stop()
+	for !cond() {
+		select {
+		case <-again.C:
+		case <-deadline.C:
+			return cond()
 		}
 	}
 	return true
 }
 
-func portTaken(port int) bool {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+func portTaken(ctx context.Context, port int) bool {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return errors.Is(err, syscall.EADDRINUSE)
 	}

@@ -76,7 +76,7 @@ func TestEveryRefusalHasItsCode(t *testing.T) {
 		{name: "wrong method", method: "DELETE", status: 405, code: "method_not_allowed", want: map[string]any{"detail": "this path takes POST"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := httptest.NewRequest(or(test.method, "POST"), or(test.path, "/things"), strings.NewReader(test.body))
+			r := httptest.NewRequestWithContext(t.Context(), or(test.method, "POST"), or(test.path, "/things"), strings.NewReader(test.body))
 			w := httptest.NewRecorder()
 			newServer(test.err).ServeHTTP(w, r)
 			got := decode(t, w)
@@ -106,7 +106,7 @@ func TestCutOffBodyIsTooLarge(t *testing.T) {
 		newServer(nil).ServeHTTP(w, r)
 	})
 	w := httptest.NewRecorder()
-	limited.ServeHTTP(w, httptest.NewRequest("POST", "/things", strings.NewReader(`{"plan":"`+strings.Repeat("x", 50)+`"}`)))
+	limited.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "POST", "/things", strings.NewReader(`{"plan":"`+strings.Repeat("x", 50)+`"}`)))
 	if got := decode(t, w); w.Code != http.StatusRequestEntityTooLarge || got["code"] != "too_large" {
 		t.Errorf("%d %v", w.Code, got)
 	}
@@ -129,7 +129,7 @@ func TestWriteAnswersPlainHandlers(t *testing.T) {
 		{problem.New(http.StatusGone, "gone", "").With("bad", func() {}), `{"title":"Internal Server Error","status":500,"detail":"the service failed; the error is in its log","code":"internal"}`},
 	} {
 		w := httptest.NewRecorder()
-		problem.Write(w, httptest.NewRequest("GET", "/", nil), test.err)
+		problem.Write(w, httptest.NewRequestWithContext(t.Context(), "GET", "/", nil), test.err)
 		decode(t, w)
 		if got := strings.TrimSpace(w.Body.String()); got != test.want {
 			t.Errorf("got  %s\nwant %s", got, test.want)
@@ -140,7 +140,7 @@ func TestWriteAnswersPlainHandlers(t *testing.T) {
 // Clients that check answers against the description must accept members that only some codes have.
 func TestSchemaAllowsFurtherMembers(t *testing.T) {
 	w := httptest.NewRecorder()
-	newServer(nil).ServeHTTP(w, httptest.NewRequest("GET", "/openapi.json", nil))
+	newServer(nil).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/openapi.json", nil))
 	var doc struct {
 		Components struct {
 			Schemas map[string]struct {

@@ -78,7 +78,7 @@ func TestMetricsAreForPrometheus(t *testing.T) {
 	took.Record(t.Context(), 0.0007)
 
 	w := httptest.NewRecorder()
-	tel.MetricsHandler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	tel.MetricsHandler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
 	for _, want := range []string{
 		"tenure_charges_total 3", `tenure_commit_duration_seconds_bucket{le="0.001"} 1`, `service_name="billing"`, "go_goroutines", "process_open_fds",
 	} {

@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"context"
 	"net"
 	"net/url"
 	"sync"
@@ -78,7 +79,7 @@ func (p *Proxy) Up() {
 	if p.listener != nil {
 		return
 	}
-	l, err := net.Listen("tcp", p.addr)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", p.addr)
 	if err != nil {
 		p.t.Fatalf("testkit: proxy: %v", err)
 	}
@@ -107,7 +108,7 @@ func (p *Proxy) accept(l net.Listener) {
 		if err != nil {
 			return // down
 		}
-		server, err := net.Dial("tcp", p.target)
+		server, err := new(net.Dialer).DialContext(context.Background(), "tcp", p.target)
 		if err != nil {
 			_ = client.Close()
 			continue
@@ -141,7 +142,7 @@ func (p *Proxy) forward(to, from net.Conn, lose *atomic.Bool) {
 	for {
 		n, err := from.Read(buf)
 		if d := time.Duration(p.delay.Load()); d > 0 {
-			time.Sleep(d) // this is the delay that was ordered, not a wait for something
+			<-time.After(d)
 		}
 		if n > 0 && (lose == nil || !lose.Load()) {
 			if _, err := to.Write(buf[:n]); err != nil {

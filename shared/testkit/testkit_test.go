@@ -58,7 +58,7 @@ func TestServerDiesWithTheTestProcess(t *testing.T) {
 	if os.Getenv(testkit.DatabaseVariable) != "" {
 		t.Skip("the server is not ours")
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestServerDiesWithTheTestProcess$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestServerDiesWithTheTestProcess$", "-test.v")
 	cmd.Env = append(os.Environ(), "TESTKIT_TEST_INNER=1")
 	out, err := cmd.CombinedOutput()
 	_, rest, found := strings.Cut(string(out), "DIRECTORY ")

@@ -5,10 +5,8 @@ package sample
 
 import (
 	"context"
-	"embed"
+	_ "embed"
 	"errors"
-	"fmt"
-	"io/fs"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -17,14 +15,12 @@ import (
 	"tenure/services/sample/internal/app"
 	"tenure/services/sample/internal/metering"
 	"tenure/services/sample/internal/store"
+	"tenure/services/sample/migrations"
 	"tenure/shared/gate"
 	"tenure/shared/participant"
 	"tenure/shared/pg"
 	"tenure/shared/runner"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // DataMap lists the sample's tables for export and deletion.
 //
@@ -66,12 +62,8 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
+	if err := pg.MigrateSet(ctx, db, "service", migrations.Files); err != nil {
 		return nil, err
-	}
-	if err := pg.MigrateSet(ctx, db, "service", files); err != nil {
-		return nil, fmt.Errorf("sample: %w", err)
 	}
 	rows := store.New(db)
 	s := &Service{gate: gate.New(gate.Config{}), relay: metering.New(rows, deps.Bus)}

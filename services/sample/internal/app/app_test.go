@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"tenure/services/sample/internal/app"
 	"tenure/services/sample/internal/store"
+	"tenure/services/sample/migrations"
 	"tenure/shared/bus"
 	"tenure/shared/events"
 	"tenure/shared/fault"
@@ -37,7 +37,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	url := testkit.Postgres(t)
-	if err := pg.Migrate(t.Context(), url, "sample", os.DirFS("../../migrations")); err != nil {
+	if err := pg.Migrate(t.Context(), url, "sample", migrations.Files); err != nil {
 		t.Fatal(err)
 	}
 	pool, err := pg.Open(t.Context(), url, "sample")

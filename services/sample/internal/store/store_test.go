@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"sync/atomic"
 	"testing"
 
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tenure/services/sample/internal/store"
+	"tenure/services/sample/migrations"
 	"tenure/shared/gate"
 	"tenure/shared/pg"
 	"tenure/shared/testkit"
@@ -25,7 +25,7 @@ import (
 func open(t *testing.T) (*store.Store, *pgxpool.Pool) {
 	t.Helper()
 	url := testkit.Postgres(t)
-	if err := pg.Migrate(t.Context(), url, "sample", os.DirFS("../../migrations")); err != nil {
+	if err := pg.Migrate(t.Context(), url, "sample", migrations.Files); err != nil {
 		t.Fatal(err)
 	}
 	pool, err := pg.Open(t.Context(), url, "sample")

@@ -1,0 +1,229 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tenure/services/notifier/internal/channel"
+	"tenure/services/notifier/internal/message"
+	"tenure/services/notifier/internal/store"
+	"tenure/shared/eventlog"
+	"tenure/shared/events"
+	"tenure/shared/fault"
+	"tenure/shared/pg"
+	"tenure/shared/vault"
+)
+
+const (
+	// batch is how many messages go through one connection.
+	batch = 50
+	// lease is for how long a batch is kept from other senders. After half of it nothing more is begun, so that no
+	// message is sent by two.
+	lease = 5 * time.Minute
+	// pollPeriod finds messages that came due, or that another process stored.
+	pollPeriod = time.Second
+	// firstPause and lastPause bound the wait for a server that is down; the last is short enough that mail flows
+	// within a minute of its return.
+	firstPause = 500 * time.Millisecond
+	lastPause  = 15 * time.Second
+	// giveUpAfter is how long a server may put a message off (RFC 5321, 4.5.4.1).
+	giveUpAfter = 5 * 24 * time.Hour
+)
+
+// Sender sends stored messages. Several of them, in one process or many, share the work.
+type Sender struct {
+	db      *pgxpool.Pool
+	vault   *vault.Vault
+	log     *eventlog.Log
+	smtp    *channel.SMTP
+	baseURL string
+	wake    chan struct{}
+}
+
+// NewSender returns a sender that Run starts. baseURL is where people reach Tenure.
+func NewSender(db *pgxpool.Pool, v *vault.Vault, log *eventlog.Log, smtp *channel.SMTP, baseURL string) *Sender {
+	return &Sender{db: db, vault: v, log: log, smtp: smtp, baseURL: baseURL, wake: make(chan struct{}, 1)}
+}
+
+// Kick says that there is something to send. It never blocks.
+func (s *Sender) Kick() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run sends until ctx ends. While the mail server or the database is away, messages wait.
+func (s *Sender) Run(ctx context.Context) error {
+	pause := firstPause
+	for ctx.Err() == nil {
+		sent, err := s.sendBatch(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			slog.WarnContext(ctx, "mail waits", "for", pause, "error", err)
+			rest(ctx, pause, nil)
+			pause = min(2*pause, lastPause)
+		case sent < batch:
+			pause = firstPause
+			rest(ctx, pollPeriod, s.wake)
+		default:
+			pause = firstPause
+		}
+	}
+	return nil
+}
+
+// rest waits for d, for wake, or for the end of ctx.
+func rest(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-wake:
+	case <-timer.C:
+	}
+}
+
+// sendBatch takes what is due and sends it over one connection. An error means that the server, or the database, does
+// not work; what was not sent is due again.
+func (s *Sender) sendBatch(ctx context.Context) (taken int, err error) {
+	began := time.Now()
+	due, err := store.Claim(ctx, s.db, batch, lease)
+	if err != nil || len(due) == 0 {
+		return 0, err
+	}
+	sent := 0
+	defer func() {
+		if left := ids(due[sent:]); len(left) > 0 {
+			err = errors.Join(err, s.giveBack(ctx, left, err))
+		}
+	}()
+	contacts, err := s.contacts(ctx, due)
+	if err != nil {
+		return len(due), err
+	}
+	session, err := s.smtp.Open(ctx)
+	if err != nil {
+		return len(due), err
+	}
+	defer session.Close()
+	for _, m := range due {
+		if ctx.Err() != nil || time.Since(began) > lease/2 {
+			break
+		}
+		if err := s.send(ctx, session, m, contacts); err != nil {
+			return len(due), err
+		}
+		sent++
+	}
+	return len(due), nil
+}
+
+// giveBack makes messages due at once: the pause of the sender is what spares the server.
+func (s *Sender) giveBack(ctx context.Context, left []string, cause error) error {
+	reason := "interrupted"
+	if cause != nil {
+		reason = cause.Error()
+	}
+	return store.Postpone(context.WithoutCancel(ctx), s.db, left, reason, 0, false)
+}
+
+func ids(messages []store.Message) []string {
+	out := make([]string, len(messages))
+	for i, m := range messages {
+		out[i] = m.ID
+	}
+	return out
+}
+
+// contacts are those of all the messages that do not carry their own.
+func (s *Sender) contacts(ctx context.Context, due []store.Message) (map[string]vault.Contact, error) {
+	var tenants []string
+	for _, m := range due {
+		if m.Contact == nil {
+			tenants = append(tenants, m.Tenant)
+		}
+	}
+	if len(tenants) == 0 {
+		return nil, nil
+	}
+	return s.vault.GetAll(ctx, s.db, tenants)
+}
+
+// send deals with one message: sent, failed for good, or due later. An error concerns all messages, not this one.
+func (s *Sender) send(ctx context.Context, session *channel.Session, m store.Message, contacts map[string]vault.Contact) error {
+	// The world may have turned since the batch was claimed: no farewell to a tenant that has come back.
+	if queued, err := store.StillQueued(ctx, s.db, m.ID); err != nil || !queued {
+		return err
+	}
+	contact, known := contacts[m.Tenant]
+	if m.Contact != nil {
+		contact, known = *m.Contact, true
+	}
+	if !known {
+		return s.end(ctx, m, "the tenant has no contact")
+	}
+	mail, err := message.Render(m.Template, message.View{Facts: m.Facts, Tenant: m.Tenant, Name: contact.Name, BaseURL: s.baseURL})
+	if err != nil {
+		return s.end(ctx, m, err.Error())
+	}
+	err = session.Send(channel.Letter{
+		ID: m.ID, To: contact.Email, Name: contact.Name, Date: m.CreatedAt,
+		Subject: mail.Subject, Text: mail.Text, HTML: mail.HTML,
+	})
+	switch {
+	case err == nil:
+		return s.end(ctx, m, "")
+	case errors.Is(err, channel.ErrDown):
+		return err
+	case fault.IsPermanent(err):
+		return s.end(ctx, m, err.Error())
+	case time.Since(m.CreatedAt) > giveUpAfter:
+		return s.end(ctx, m, "given up: "+err.Error())
+	}
+	return store.Postpone(ctx, s.db, []string{m.ID}, err.Error(), backoff(m.Attempts), true)
+}
+
+// backoff doubles from two seconds to ten minutes.
+func backoff(attempts int) time.Duration {
+	const longest = 10 * time.Minute
+	return min(time.Second<<min(attempts, 20), longest)
+}
+
+// end closes the message and tells the world, in one transaction. It is finished even when ctx ends meanwhile: the mail
+// has left, and would leave again.
+func (s *Sender) end(ctx context.Context, m store.Message, failure string) error {
+	ctx = context.WithoutCancel(ctx)
+	err := pg.WithTx(ctx, s.db, func(tx pgx.Tx) error {
+		ended, err := store.End(ctx, tx, m.ID, failure)
+		if err != nil || !ended {
+			return err
+		}
+		e, err := outcome(m, failure)
+		if err != nil {
+			return err
+		}
+		return s.log.Append(ctx, tx, eventlog.Entry{Stream: m.Tenant, Events: []events.Event{e}})
+	})
+	if err != nil {
+		return fmt.Errorf("note what became of message %s: %w", m.ID, err)
+	}
+	s.log.Kick()
+	return nil
+}
+
+func outcome(m store.Message, failure string) (events.Event, error) {
+	var payload events.Payload = &events.MessageSent{MessageID: m.ID, Template: string(m.Template), Channel: channel.Name}
+	if failure != "" {
+		payload = &events.MessageFailed{MessageID: m.ID, Template: string(m.Template), Channel: channel.Name, Error: failure}
+	}
+	e, err := events.New(payload, m.Tenant)
+	e.Actor, e.CausationID, e.CorrelationID = "service:notifier", m.EventID, m.CorrelationID
+	return e, err
+}

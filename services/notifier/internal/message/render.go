@@ -1,0 +1,95 @@
+package message
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	htmltemplate "html/template"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// View is what a template sees.
+type View struct {
+	Facts
+	Tenant string
+	// Name is the person's; it may be empty.
+	Name string
+	// BaseURL is where people reach Tenure, without a slash at the end.
+	BaseURL string
+}
+
+// Mail is a rendered message.
+type Mail struct {
+	Subject string
+	Text    string
+	HTML    string
+}
+
+//go:embed templates
+var files embed.FS
+
+// Each template is a text: the subject in the first line, an empty line, paragraphs. The HTML form is made from the
+// rendered text, so that the two can never say different things.
+var (
+	texts  = parseTexts("templates/en")
+	layout = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/layout.html"))
+)
+
+// parseTexts panics on a template that is missing or broken: the program cannot have been tested.
+func parseTexts(dir string) map[Template]*template.Template {
+	out := map[Template]*template.Template{}
+	for _, t := range Templates() {
+		name := string(t) + ".txt"
+		parsed := template.New(name).Option("missingkey=error").Funcs(template.FuncMap{"date": date})
+		out[t] = template.Must(parsed.ParseFS(files, dir+"/"+name))
+	}
+	return out
+}
+
+// date writes a time for people anywhere.
+func date(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
+
+// Render writes one mail.
+func Render(t Template, v View) (Mail, error) {
+	text, known := texts[t]
+	if !known {
+		return Mail{}, fmt.Errorf("message: no template %q", t)
+	}
+	var b strings.Builder
+	if err := text.Execute(&b, v); err != nil {
+		return Mail{}, fmt.Errorf("message: %w", err)
+	}
+	subject, body, ok := strings.Cut(b.String(), "\n\n")
+	if !ok || strings.ContainsAny(subject, "\r\n") {
+		return Mail{}, fmt.Errorf("message: template %q does not begin with one line of subject and an empty one", t)
+	}
+	body = strings.TrimSpace(body)
+	html, err := renderHTML(subject, body)
+	return Mail{Subject: subject, Text: body + "\n", HTML: html}, err
+}
+
+// paragraph is a text, or a link that stands alone.
+type paragraph struct{ Text, Link string }
+
+func renderHTML(subject, body string) (string, error) {
+	var paragraphs []paragraph
+	for text := range strings.SplitSeq(body, "\n\n") {
+		text = strings.TrimSpace(text)
+		if strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "http://") {
+			paragraphs = append(paragraphs, paragraph{Link: text})
+		} else if text != "" {
+			paragraphs = append(paragraphs, paragraph{Text: text})
+		}
+	}
+	var b bytes.Buffer
+	data := struct {
+		Subject    string
+		Paragraphs []paragraph
+	}{subject, paragraphs}
+	if err := layout.Execute(&b, data); err != nil {
+		return "", fmt.Errorf("message: layout: %w", err)
+	}
+	return b.String(), nil
+}

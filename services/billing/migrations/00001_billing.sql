@@ -21,7 +21,7 @@ CREATE TABLE accounts (
 -- What billing set out to do at Stripe, written before it is done. Idempotency keys are made of id and try.
 CREATE TABLE works (
     tenant          text        NOT NULL,
-    -- A step's id, with "/undo" on the way back, or the id of the event that asked.
+    -- A step's id, on the way back too, or the id of the event that asked.
     id              text        NOT NULL,
     operation_id    text        NOT NULL,
     generation      bigint      NOT NULL,

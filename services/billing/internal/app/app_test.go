@@ -7,151 +7,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenure/services/billing/internal/app"
 	"tenure/services/billing/internal/plan"
 	"tenure/services/billing/internal/store"
-	"tenure/services/billing/migrations"
-	"tenure/shared/bus"
-	"tenure/shared/eventlog"
 	"tenure/shared/events"
 	"tenure/shared/fault"
-	"tenure/shared/inbox"
 	"tenure/shared/pg"
-	"tenure/shared/testkit"
 )
-
-const tenant = "acme"
-
-// now is what the app takes for the time.
-var now = time.Date(2026, 1, 10, 12, 0, 0, 0, time.UTC)
-
-// fixture is billing on a real database with a fake Stripe; deliver plays the bus.
-type fixture struct {
-	*testing.T
-	stripe   *fakeStripe
-	store    *store.Store
-	db       *pgxpool.Pool
-	log      *eventlog.Log
-	handle   bus.Handler
-	sequence map[string]int64 // by service
-	read     int64            // facts already looked at
-	notices  int
-}
-
-func newFixture(t *testing.T) *fixture {
-	t.Helper()
-	url := testkit.Postgres(t)
-	if err := pg.Migrate(t.Context(), url, "billing", migrations.Files); err != nil {
-		t.Fatal(err)
-	}
-	db, err := pg.Open(t.Context(), url, "billing")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(db.Close)
-	if err := inbox.Migrate(t.Context(), db); err != nil {
-		t.Fatal(err)
-	}
-	log, err := eventlog.Open(t.Context(), db, eventlog.Config{Service: "billing"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fixture{T: t, stripe: newFakeStripe(), store: store.New(db, log), db: db, log: log, sequence: map[string]int64{}}
-	a := app.New(f.store, f.stripe, plan.Default(), func() time.Time { return now })
-	f.handle = inbox.Reactor(db, "billing", app.Wants, a.React, nil)
-	return f
-}
-
-// event makes the next event of its service's log about the tenant.
-func (f *fixture) event(p events.Payload) events.Event {
-	f.Helper()
-	e, err := events.New(p, tenant)
-	if err != nil {
-		f.Fatal(err)
-	}
-	service := e.Service()
-	f.sequence[service]++
-	e.Sequence, e.Source = f.sequence[service], "tenure/lifecycle"
-	e.ID, e.CorrelationID = service+"/"+tenant+"."+strconv.FormatInt(e.Sequence, 10), "command-1"
-	return e
-}
-
-// deliver hands an event over as often as the bus would.
-func (f *fixture) deliver(e events.Event) {
-	f.Helper()
-	for range 5 {
-		_, err := f.handle(f.Context(), []bus.Message{{Event: e}})
-		if err == nil {
-			return
-		}
-		if _, waits := fault.Delay(err); !waits {
-			f.Fatalf("%s: %v", e.Type, err)
-		}
-	}
-	f.Fatalf("%s still waits", e.Type)
-}
-
-func (f *fixture) send(p events.Payload) { f.Helper(); f.deliver(f.event(p)) }
-
-// told returns what was told since the last call: names without version.
-func (f *fixture) told() []string {
-	f.Helper()
-	var names []string
-	for _, r := range f.toldEvents() {
-		names = append(names, r.Name())
-	}
-	return names
-}
-
-func (f *fixture) toldEvents() []eventlog.Recorded {
-	f.Helper()
-	all, err := f.log.Read(f.Context(), f.db, tenant, f.read, 100)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.read += int64(len(all))
-	return all
-}
-
-func (f *fixture) wantTold(want ...string) {
-	f.Helper()
-	if diff := cmp.Diff(want, f.told()); diff != "" {
-		f.Errorf("told (-want +got):\n%s", diff)
-	}
-}
-
-func (f *fixture) signUp(name string) {
-	f.Helper()
-	f.send(&events.TenantRegistered{Plan: name, RequiresPayment: true, Generation: 1})
-	f.wantTold("subscription.created", "payment.confirmed")
-}
-
-// bill is the step of an operation for which billing is asked.
-func bill(operation, from, to string) *events.StepRequested {
-	return &events.StepRequested{StepRequest: events.StepRequest{
-		StepID: operation + "-1", OperationID: operation, Operation: strings.TrimRight(operation, "0123456789"),
-		Participant: "billing", Action: "bill", Attempt: 1, FromPlan: from, ToPlan: to, Generation: 1, Deadline: now.Add(time.Minute),
-	}}
-}
-
-func undo(s *events.StepRequested) *events.StepRequested {
-	back := *s
-	back.Compensate, back.FromPlan, back.ToPlan = true, s.ToPlan, s.FromPlan
-	return &back
-}
-
-func (f *fixture) subscription() plan.Subscription {
-	f.Helper()
-	s := plan.Main(f.stripe.subs)
-	if s == nil {
-		return plan.Subscription{}
-	}
-	return *s
-}
 
 func TestSignUp(t *testing.T) {
 	f := newFixture(t)
@@ -347,21 +211,6 @@ func TestUndoLeavesTheMoneyAsItWas(t *testing.T) {
 	}
 }
 
-// losesAll lets the event's work be done and its outcome be lost, then lets the step's time run out.
-func (f *fixture) losesAll(e events.Event) {
-	f.Helper()
-	f.stripe.lose = true
-	if _, err := f.handle(f.Context(), []bus.Message{{Event: e}}); err == nil {
-		f.Fatal("nothing was lost")
-	}
-	late := func() time.Time { return now.Add(time.Hour) }
-	a := app.New(f.store, f.stripe, plan.Default(), late)
-	handle := inbox.Reactor(f.db, "billing", app.Wants, a.React, nil)
-	if _, err := handle(f.Context(), []bus.Message{{Event: e}}); err != nil {
-		f.Fatal(err)
-	}
-}
-
 func TestDowngradeToFreeEndsWithTheOperation(t *testing.T) {
 	f := newFixture(t)
 	f.signUp("starter")
@@ -399,7 +248,10 @@ func TestLeavingReturningAndPurge(t *testing.T) {
 	f.news("cus_acme1", "invoice.payment_failed")
 	f.wantTold()
 	f.send(&events.TenantReborn{Plan: "professional", Generation: 2})
-	f.wantTold("subscription.created", "payment.confirmed")
+	again := bill("provision2", "", "professional")
+	again.Generation = 2
+	f.send(again)
+	f.wantTold("subscription.created", "payment.confirmed", "step.completed")
 	f.news("cus_acme1", "invoice.payment_failed")
 	f.wantTold()
 }
@@ -430,41 +282,30 @@ func TestUnknownPlanFailsTheStep(t *testing.T) {
 	f.wantTold("step.failed")
 }
 
-func TestAbandonedSignUpIsRefunded(t *testing.T) {
-	for _, end := range []events.Payload{&events.SignupAbandoned{}, &events.ProvisioningRolledBack{}} {
-		f := newFixture(t)
-		f.signUp("starter")
-		f.send(end)
-		f.wantTold("subscription.cancelled")
-		if f.stripe.net() != 0 || f.subscription().ID != "" {
-			t.Errorf("after %s: net %d, %+v", end.EventType(), f.stripe.net(), f.subscription())
-		}
-		f.send(&events.TenantRegistered{Plan: "starter", RequiresPayment: true, Generation: 1})
-		f.wantTold("subscription.created", "payment.confirmed")
+func TestSignUpThatIsGivenUpIsRefunded(t *testing.T) {
+	tests := []struct {
+		name string
+		send []events.Payload
+		want []string
+	}{
+		{"abandoned", []events.Payload{&events.SignupAbandoned{}}, []string{"subscription.cancelled"}},
+		{
+			"rolled back", []events.Payload{undo(bill("provision1", "", "starter")), &events.ProvisioningRolledBack{}},
+			[]string{"subscription.cancelled", "step.completed"},
+		},
 	}
-}
-
-// news delivers what Stripe tells of a customer, as the webhook stores and the relay publishes it.
-func (f *fixture) news(customer, kind string) {
-	f.Helper()
-	f.notices++
-	n := plan.Notice{EventID: "evt_" + strconv.Itoa(f.notices), Type: kind, CustomerID: customer, Created: now}
-	if err := f.store.Take(f.Context(), n); err != nil {
-		f.Fatal(err)
-	}
-	f.deliverNews(tenant)
-}
-
-// deliverNews delivers what the log has in a stream of Stripe's events and was not delivered yet.
-func (f *fixture) deliverNews(of string) {
-	f.Helper()
-	all, err := f.log.Read(f.Context(), f.db, "stripe/"+of, f.sequence["stripe/"+of], 100)
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, r := range all {
-		f.sequence["stripe/"+of]++
-		f.deliver(r.Event)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFixture(t)
+			f.signUp("starter")
+			for _, p := range tt.send {
+				f.send(p)
+			}
+			f.wantTold(tt.want...)
+			if f.stripe.net() != 0 || f.subscription().ID != "" {
+				t.Errorf("net %d, %+v", f.stripe.net(), f.subscription())
+			}
+		})
 	}
 }
 

@@ -39,17 +39,15 @@ func (a *App) React(ctx context.Context, e events.Event) (inbox.Commit, error) {
 		if !p.RequiresPayment && p.TrialEndsAt == nil && p.TrialDays == 0 {
 			return nil, nil
 		}
-		r := request{plan: p.Plan, trialEnd: p.TrialEndsAt, trialDays: p.TrialDays}
-		return a.signUp(ctx, e, p.Generation, r)
-	case *events.TenantReborn:
-		return a.reborn(ctx, e, p)
+		return a.signUp(ctx, e, p)
 	case *events.StepRequested:
 		return a.step(ctx, e, p)
 	case *events.DeletionRequested:
 		return a.follow(ctx, e, request{}, plan.Retire)
 	case *events.DowngradeCompleted:
 		return a.downgraded(ctx, e, p.Plan)
-	case *events.TenantPurged:
+	case *events.TenantPurged, *events.TenantReborn:
+		// Again at the new life's begin: the last uses of the old one may be counted after its purge.
 		return func(ctx context.Context, tx pgx.Tx) error { return a.store.ForgetUsage(ctx, tx, e.Subject) }, nil
 	case *events.SignupAbandoned, *events.ProvisioningRolledBack:
 		return a.follow(ctx, e, request{giveBack: true, ends: true}, plan.End)
@@ -57,31 +55,16 @@ func (a *App) React(ctx context.Context, e events.Event) (inbox.Commit, error) {
 	return nil, nil
 }
 
-// signUp subscribes a new life of a tenant. A card that does not work leaves a subscription that waits for its first payment.
-func (a *App) signUp(ctx context.Context, e events.Event, generation int64, r request) (inbox.Commit, error) {
-	account, err := a.store.Account(ctx, e.Subject, generation)
+// signUp subscribes a new tenant. A card that does not work leaves a subscription that waits for its first payment.
+func (a *App) signUp(ctx context.Context, e events.Event, p *events.TenantRegistered) (inbox.Commit, error) {
+	account, err := a.store.Account(ctx, e.Subject, p.Generation)
 	if err != nil {
 		return nil, err
 	}
-	account.Ended = false // an abandoned id may be signed up again
-	r.cause, r.id, r.account = e, e.ID, account
-	r.changes = func(main *plan.Subscription) []plan.Change { return a.catalogue.Changes(main, r.plan) }
-	return a.carryOut(ctx, r)
-}
-
-// reborn signs a new life up and lets it begin with nothing used: news of the old one's last uses may have come after
-// its purge.
-func (a *App) reborn(ctx context.Context, e events.Event, p *events.TenantReborn) (inbox.Commit, error) {
-	signedUp, err := a.signUp(ctx, e, p.Generation, request{plan: p.Plan})
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, tx pgx.Tx) error {
-		if err := a.store.ForgetUsage(ctx, tx, e.Subject); err != nil {
-			return err
-		}
-		return signedUp(ctx, tx)
-	}, nil
+	return a.carryOut(ctx, request{
+		cause: e, id: e.ID, account: account, plan: p.Plan, trialEnd: p.TrialEndsAt, trialDays: p.TrialDays,
+		changes: func(main *plan.Subscription) []plan.Change { return a.catalogue.Changes(main, p.Plan) },
+	})
 }
 
 // downgraded ends what a downgrade to a free plan has only retired: from here there is no way back any more.
@@ -99,7 +82,7 @@ func (a *App) follow(ctx context.Context, e events.Event, r request, change plan
 		return nil, err
 	}
 	r.cause, r.id, r.account = e, e.ID, account
-	r.changes = func(*plan.Subscription) []plan.Change { return []plan.Change{change} }
+	r.changes = only(change)
 	return a.carryOut(ctx, r)
 }
 

@@ -8,10 +8,11 @@ import (
 	"tenure/shared/inbox"
 )
 
-// The step that billing takes part in.
+// The step that billing takes part in, and the operations in which it is special.
 const (
-	actionBill = "bill"
-	opPurge    = "purge"
+	actionBill  = "bill"
+	opProvision = "provision"
+	opPurge     = "purge"
 )
 
 // step does the money's part of an operation, or takes it back.
@@ -30,29 +31,39 @@ func (a *App) step(ctx context.Context, e events.Event, s *events.StepRequested)
 	}
 	r := request{cause: e, id: s.StepID, operation: s.OperationID, account: account, plan: s.ToPlan, step: s}
 	switch {
+	case s.Compensate && s.Operation == opProvision:
+		// The sign-up is given up: whatever it was charged, for the first time or a new life's, goes back.
+		r.giveBack = true
+		r.changes = only(plan.End)
 	case s.Compensate:
-		return a.undo(ctx, r)
+		if err := a.takeBack(ctx, &r); err != nil {
+			return nil, err
+		}
 	case s.Operation == opPurge:
 		r.ends = true
-		r.changes = func(*plan.Subscription) []plan.Change { return []plan.Change{plan.End} }
+		r.changes = only(plan.End)
 	default:
-		r.mustPay = true
+		target, _ := a.catalogue.Find(s.ToPlan)
+		r.account.Ended, r.mustPay = false, !target.Free()
 		r.changes = func(main *plan.Subscription) []plan.Change { return a.catalogue.Changes(main, s.ToPlan) }
 	}
 	return a.carryOut(ctx, r)
 }
 
-// undo takes back what the step may have done: all that was written down before it was begun, since what became of a
-// call without an answer is not known. Each change looks at what is live first.
-func (a *App) undo(ctx context.Context, r request) (inbox.Commit, error) {
-	done, found, err := a.store.Find(ctx, r.cause.Subject, r.id)
+func only(change plan.Change) func(*plan.Subscription) []plan.Change {
+	return func(*plan.Subscription) []plan.Change { return []plan.Change{change} }
+}
+
+// takeBack plans the way back of what the operation's step may have done: all that was written down before it was begun,
+// since what became of a call without an answer is not known. Each change looks at what is live first.
+func (a *App) takeBack(ctx context.Context, r *request) error {
+	done, found, err := a.store.WorkOf(ctx, r.cause.Subject, r.operation, r.id)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r.id += "/undo"
 	if found {
 		r.giveBack, r.since = true, done.InvoiceBefore
 	}
 	r.changes = func(*plan.Subscription) []plan.Change { return plan.Undo(done.Changes) }
-	return a.carryOut(ctx, r)
+	return nil
 }

@@ -169,13 +169,14 @@ func (a *App) subscribe(ctx context.Context, r *request, w store.Work) ([]plan.S
 	return []plan.Subscription{s}, nil
 }
 
-// end cancels everything, add-ons too: a tenant that is gone pays nothing more.
+// end cancels everything, add-ons too: a tenant that is gone pays nothing more. Credit is for time that was paid for:
+// Stripe would give it for an unpaid period as well.
 func (a *App) end(ctx context.Context, live []plan.Subscription, credit bool) ([]plan.Subscription, error) {
 	for _, s := range live {
 		if s.Status == plan.Canceled || s.Status == plan.IncompleteExpired {
 			continue
 		}
-		s, err := a.stripe.Cancel(ctx, s.ID, credit)
+		s, err := a.stripe.Cancel(ctx, s.ID, credit && s.Status == plan.Active)
 		if err != nil {
 			return live, err
 		}

@@ -89,14 +89,15 @@ func (s *Store) Finish(ctx context.Context, tx pgx.Tx, w Work) error {
 	return nil
 }
 
-// Find returns the work of a step, and false when it was never begun.
-func (s *Store) Find(ctx context.Context, tenant, id string) (Work, bool, error) {
-	w, err := scanWork(s.db.QueryRow(ctx, `SELECT `+workColumns+` FROM works WHERE tenant = $1 AND id = $2`, tenant, id))
+// WorkOf returns the work of an operation apart from the one called id, which takes it back; false when it was never begun.
+func (s *Store) WorkOf(ctx context.Context, tenant, operation, id string) (Work, bool, error) {
+	w, err := scanWork(s.db.QueryRow(ctx, `SELECT `+workColumns+` FROM works
+		WHERE tenant = $1 AND operation_id = $2 AND id <> $3`, tenant, operation, id))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Work{}, false, nil
 	}
 	if err != nil {
-		return Work{}, false, fmt.Errorf("read work %s: %w", id, err)
+		return Work{}, false, fmt.Errorf("read work of %s: %w", operation, err)
 	}
 	return w, true, nil
 }

@@ -49,7 +49,7 @@ func (s Step) Progress(done, total int64) {
 
 // Config of a participant. Name, Conn and Actions are required.
 type Config struct {
-	// Name is the participant's, and the second part of its events' types: lower-case letters, digits and "_".
+	// Name is the participant's, and the second part of its events' types: lower-case letters, digits, "-" and "_".
 	Name string
 	// Conn is an open connection to the bus; Run leaves it open.
 	Conn *nats.Conn
@@ -75,12 +75,12 @@ type Config struct {
 	Log *slog.Logger
 }
 
-var validName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
+var validName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
 
 func (c Config) withDefaults() (Config, error) {
 	switch {
 	case !validName.MatchString(c.Name):
-		return c, fmt.Errorf("participant: name %q: use up to 32 lower-case letters, digits and _", c.Name)
+		return c, fmt.Errorf("participant: name %q: use up to 64 lower-case letters, digits, - and _", c.Name)
 	case c.Conn == nil:
 		return c, errors.New("participant: no connection to the bus")
 	case len(c.Actions) == 0:

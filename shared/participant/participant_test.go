@@ -405,7 +405,7 @@ func TestRegistration(t *testing.T) {
 	cfg := participant.Config{
 		Name: "index", Conn: c.bus.Conn(), ControlURL: plane.URL, Token: "secret", NeedsDrain: true, Timeout: 90 * time.Second,
 		Registered: func() { close(registered) },
-		Actions: map[string]participant.Handler{"switch": done, "drain": done},
+		Actions:    map[string]participant.Handler{"switch": done, "drain": done},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -376,6 +376,17 @@ func TestArchiveOnADowngradeAndBack(t *testing.T) {
 	}
 }
 
+func TestANewGenerationStartsOnItsOwnPlan(t *testing.T) {
+	w := newWorld(t)
+	w.signUp("acme", "starter")
+	s := step("acme", "op-2", "provision", "provision", "", "free")
+	s.Generation = 2
+	w.do(s)
+	if got, err := w.route("acme"); err != nil || got != (store.Tenant{Generation: 2, Plan: "free", Serving: "free"}) {
+		t.Errorf("the new generation is on %+v, %v", got, err)
+	}
+}
+
 func TestRestoreFindsTheDataThere(t *testing.T) {
 	w := newWorld(t)
 	w.signUp("acme", "free")

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -117,7 +118,13 @@ func (a *App) archive(ctx context.Context, s participant.Step) (any, error) {
 	return map[string]float64{"documents": freed.Documents, "storage_gb": freed.StorageGB}, nil
 }
 
-// restore makes sure that a returning tenant finds its capacity; its rows have never left.
+// restore makes sure that a returning tenant finds a capacity; its rows have never left. There is nothing to take back.
 func (a *App) restore(ctx context.Context, s participant.Step) (any, error) {
-	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error { return tx.Provision(ctx, s.Generation, s.ToPlan) })
+	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error {
+		_, err := tx.Route(ctx)
+		if errors.Is(err, store.ErrNoRoute) && !s.Compensate {
+			return tx.Provision(ctx, s.Generation, s.ToPlan)
+		}
+		return err
+	})
 }

@@ -5,14 +5,16 @@ import (
 	"fmt"
 )
 
-// Provision makes the capacity of a plan, and the tenant when it is new here. Doing it again changes nothing.
+// Provision makes the capacity of a plan, and the tenant when it, or its generation, is new here. Doing it again changes
+// nothing.
 func (tx Tx) Provision(ctx context.Context, generation int64, plan string) error {
 	_, err := tx.Exec(ctx, `INSERT INTO capacities (tenant_id, plan) VALUES ($1, $2) ON CONFLICT DO NOTHING`, tx.tenant, plan)
 	if err != nil {
 		return fmt.Errorf("provision %s: %w", plan, err)
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO tenants (tenant_id, generation, plan, serving) VALUES ($1, $2, $3, $3)
-		ON CONFLICT (tenant_id) DO NOTHING`, tx.tenant, generation, plan)
+		ON CONFLICT (tenant_id) DO UPDATE SET generation = excluded.generation, plan = excluded.plan, serving = excluded.serving
+		WHERE tenants.generation < excluded.generation`, tx.tenant, generation, plan)
 	if err != nil {
 		return fmt.Errorf("provision the tenant: %w", err)
 	}

@@ -156,7 +156,7 @@ func (s *Stack) Env() map[string]string {
 		"NATS_URL":              s.nats.URL(),
 		"STRIPE_API_KEY":        s.state.StripeAPIKey,
 		"STRIPE_WEBHOOK_SECRET": s.cfg.WebhookSecrets,
-		"TENURE_STRIPE_URL":     "http://" + s.stripe.Addr(),
+		"STRIPE_API_BASE":       "http://" + s.stripe.Addr(),
 		"AWS_ACCESS_KEY_ID":     s.state.S3AccessKey,
 		"AWS_SECRET_ACCESS_KEY": s.state.S3SecretKey,
 		"AWS_REGION":            s3server.Region,
@@ -166,6 +166,9 @@ func (s *Stack) Env() map[string]string {
 		"TENURE_VAULT_KEY":      s.state.VaultKey,
 	}
 }
+
+// Dir is the directory's absolute path.
+func (s *Stack) Dir() string { return s.cfg.Dir }
 
 // HTTPURL is where the services are to serve.
 func (s *Stack) HTTPURL() string { return "http://" + s.httpAddr }

@@ -2,8 +2,7 @@ package cli
 
 import (
 	"bytes"
-	"context"
-	"encoding/hex"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -11,16 +10,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tenure/services/cmd/tenure/internal/audit"
+	certificate "tenure/services/deletion/verify"
 	archive "tenure/services/export/verify"
-	"tenure/shared/client"
-	"tenure/shared/eventlog"
-	"tenure/shared/events"
 )
 
 func newVerify(o *options) *cobra.Command {
 	var (
 		log    bool
 		tenant string
+		keys   []string
 	)
 	cmd := &cobra.Command{
 		Use:   "verify (FILE.zip | CERTIFICATE.json | --log [--tenant TENANT])",
@@ -35,7 +34,7 @@ func newVerify(o *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				report, err := verifyLog(cmd.Context(), c, tenant)
+				report, err := audit.VerifyLog(cmd.Context(), c, tenant)
 				if err != nil {
 					return err
 				}
@@ -44,30 +43,35 @@ func newVerify(o *options) *cobra.Command {
 					return err
 				})
 			case !log && len(args) == 1:
-				return o.verifyFile(cmd.OutOrStdout(), args[0])
+				return o.verifyFile(cmd.OutOrStdout(), args[0], keys)
 			}
 			return errors.New("name one file, or --log")
 		},
 	}
 	cmd.Flags().BoolVar(&log, "log", false, "check the live log")
 	cmd.Flags().StringVar(&tenant, "tenant", "", "of the log, only this tenant's part")
+	cmd.Flags().StringArrayVar(&keys, "key", nil, "public key that may have signed a certificate, as GET /v1/keys shows it (default: any)")
 	return cmd
 }
 
 // verifyFile tells an archive from a certificate by its first bytes.
-func (o *options) verifyFile(out io.Writer, path string) error {
+func (o *options) verifyFile(out io.Writer, path string, keys []string) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
 	magic := make([]byte, 2)
-	if _, err := file.ReadAt(magic, 0); err != nil {
+	if _, err := io.ReadFull(file, magic); err != nil {
 		return fmt.Errorf("%s is neither an archive nor a certificate: %w", path, err)
 	}
-	if !bytes.Equal(magic, []byte("PK")) {
-		return o.verifyCertificate(out, path)
+	if bytes.Equal(magic, []byte("PK")) {
+		return o.verifyArchive(out, path)
 	}
+	return o.verifyCertificate(out, path, keys)
+}
+
+func (o *options) verifyArchive(out io.Writer, path string) error {
 	report, err := archive.File(path)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -79,59 +83,30 @@ func (o *options) verifyFile(out io.Writer, path string) error {
 	})
 }
 
-type logReport struct {
-	Events  int `json:"events"`
-	Tenants int `json:"tenants"`
-}
-
-// verifyLog recomputes the hash chain of one tenant, or of all when tenant is empty.
-func verifyLog(ctx context.Context, c *client.Client, tenant string) (logReport, error) {
-	type head struct {
-		hash    []byte
-		version int64
-	}
-	heads := map[string]head{}
-	report := logReport{}
-	for e, err := range c.Events(ctx, client.EventFilter{Tenant: tenant}) {
+func (o *options) verifyCertificate(out io.Writer, path string, keys []string) error {
+	var trusted []ed25519.PublicKey
+	for _, text := range keys {
+		key, err := certificate.ParseKey(text)
 		if err != nil {
-			return report, err
+			return fmt.Errorf("--key: %w", err)
 		}
-		recorded, err := asRecorded(e)
-		if err != nil {
-			return report, fmt.Errorf("tenant %s, version %d: %w", e.Tenant, e.Version, err)
-		}
-		h := heads[e.Tenant]
-		h.hash, err = eventlog.VerifyChain(e.Tenant, h.hash, h.version, []eventlog.Recorded{recorded})
-		if err != nil {
-			return report, fmt.Errorf("the log was changed: %w", err)
-		}
-		h.version = e.Version
-		heads[e.Tenant] = h
-		report.Events++
+		trusted = append(trusted, key)
 	}
-	report.Tenants = len(heads)
-	if tenant != "" && report.Tenants == 0 {
-		return report, fmt.Errorf("tenant %s has no events", tenant)
-	}
-	return report, nil
-}
-
-func asRecorded(e client.LogEvent) (eventlog.Recorded, error) {
-	hash, err := hex.DecodeString(e.Hash)
+	document, err := os.ReadFile(path)
 	if err != nil {
-		return eventlog.Recorded{}, fmt.Errorf("its hash %q: %w", e.Hash, err)
+		return err
 	}
-	return eventlog.Recorded{
-		Event: events.Event{
-			Subject:       e.Tenant,
-			Sequence:      e.Version,
-			Type:          e.Type,
-			Time:          e.Time,
-			Actor:         e.Actor,
-			CorrelationID: e.CorrelationID,
-			CausationID:   e.CausationID,
-			Data:          e.Data,
-		},
-		Hash: hash,
-	}, nil
+	report, err := certificate.Certificate(document, trusted...)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return o.print(out, report, func() error {
+		_, err := fmt.Fprintf(out, "the certificate is genuine: %s, life %d, was deleted %s (due %s)\n%d stores were re-read and found empty\n",
+			report.TenantID, report.Generation, stamp(report.FinishedAt), stamp(report.ScheduledFor), report.Stores)
+		if err != nil || report.Trusted {
+			return err
+		}
+		_, err = fmt.Fprintf(out, "signed with key %s: compare it with GET /v1/keys, or name the key with --key\n", report.KeyID)
+		return err
+	})
 }

@@ -7,8 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
-	"strings"
+	"os"
 	"time"
 
 	"tenure/services/billing"
@@ -33,7 +32,7 @@ type Options struct {
 	Out io.Writer
 	// Settings are set for the services above the environment.
 	Settings map[string]string
-	// Ready, if not nil, is called with the addresses once all is ready.
+	// Ready, if not nil, is called with the addresses once all is ready, instead of printing them.
 	Ready func(devstack.Addresses)
 }
 
@@ -52,19 +51,21 @@ func services() []runner.Named {
 
 // Run works until ctx ends, then drains the services and stops the parts. It returns an error when something could not
 // start, or ended by itself.
+//
+// It changes the process's working directory (see devstack.Start), and as long as it runs nothing but opts.Out reaches
+// standard output.
 func Run(ctx context.Context, opts Options) error {
 	environ, err := environment()
 	if err != nil {
 		return err
 	}
-	say := func(format string, args ...any) {
-		if !opts.Quiet {
-			fmt.Fprintf(opts.Out, format+"\n", args...)
-		}
+	unmute, err := muteStdout()
+	if err != nil {
+		return err
 	}
-
+	defer unmute()
 	began := time.Now()
-	say("starting NATS, PostgreSQL, S3, the mailbox and the Stripe simulator in %s ...", opts.Dir)
+	opts.say("starting NATS, PostgreSQL, S3, the mailbox and the Stripe simulator in %s ...", opts.Dir)
 	stack, err := devstack.Start(ctx, devstack.Config{
 		Dir:            opts.Dir,
 		HTTPAddr:       opts.HTTP,
@@ -72,16 +73,33 @@ func Run(ctx context.Context, opts Options) error {
 		StripeAddr:     opts.Stripe,
 		WebhookSecrets: environ["STRIPE_WEBHOOK_SECRET"],
 		SyncAlways:     environ["TENURE_DEV_SYNC_ALWAYS"] == "true",
-		Log:            slog.Default(),
+		Log:            slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		return err
 	}
 	defer stack.Stop()
-	say("the parts are ready after %s; starting the services ...", since(began))
+	opts.say("the parts are ready after %s; starting the services ...", since(began))
+	if err := connect(environ, stack, opts); err != nil {
+		return err
+	}
+	return serve(ctx, stack, environ, func() error {
+		if err := stack.Announce(); err != nil {
+			return err
+		}
+		opts.say("all is ready after %s", since(began))
+		if opts.Ready != nil {
+			opts.Ready(stack.Addresses())
+		} else if !opts.Quiet {
+			PrintAddresses(opts.Out, opts.Dir, stack.Addresses())
+		}
+		return nil
+	})
+}
 
-	maps.Copy(environ, stack.Env())
-	maps.Copy(environ, opts.Settings)
+// serve runs the services until ctx ends, or a part does.
+func serve(ctx context.Context, stack *devstack.Stack, environ runner.Environ, ready func() error) error {
+	interrupted := ctx.Done()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -91,38 +109,43 @@ func Run(ctx context.Context, opts Options) error {
 		case <-ctx.Done():
 		}
 	}()
-	err = runner.Run(ctx, environ, func() {
-		if err := stack.Announce(); err != nil {
+	err := runner.Run(ctx, environ, func() {
+		if err := ready(); err != nil {
 			cancel(err)
-			return
-		}
-		say("all is ready after %s", since(began))
-		if !opts.Quiet {
-			PrintAddresses(opts.Out, opts.Dir, stack.Addresses())
-		}
-		if opts.Ready != nil {
-			opts.Ready(stack.Addresses())
 		}
 	}, services()...)
-	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
-		err = cause
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return errors.Join(cause, err)
+	}
+	select {
+	case <-interrupted:
+		// Whoever interrupts a start gets what he wants, not an error.
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+	default:
 	}
 	return err
 }
 
-// environment is the process's, with secret files already read: their paths may be relative, and the S3 server will
-// change the working directory.
-func environment() (runner.Environ, error) {
-	environ := runner.OSEnviron()
-	if err := environ.ReadSecretFiles(); err != nil {
+// muteStdout keeps away what the S3 library prints to standard output on its own account.
+func muteStdout() (unmute func(), err error) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
 		return nil, err
 	}
-	maps.DeleteFunc(environ, func(key, _ string) bool {
-		name, isFile := strings.CutSuffix(key, "_FILE")
-		_, read := environ[name]
-		return isFile && read
-	})
-	return environ, nil
+	stdout := os.Stdout
+	os.Stdout = null
+	return func() {
+		os.Stdout = stdout
+		_ = null.Close()
+	}, nil
+}
+
+func (o Options) say(format string, args ...any) {
+	if !o.Quiet {
+		fmt.Fprintf(o.Out, format+"\n", args...)
+	}
 }
 
 func since(t time.Time) time.Duration { return time.Since(t).Round(10 * time.Millisecond) }

@@ -1,0 +1,135 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	certificate "tenure/services/deletion/verify"
+	archive "tenure/services/export/verify"
+	"tenure/shared/client"
+)
+
+// charge is one movement of money at the Stripe simulator.
+type charge struct {
+	ID     string `json:"id"`
+	Kind   string `json:"kind"` // charge or refund
+	Amount int64  `json:"amount"`
+}
+
+func (w *walk) readCharges(ctx context.Context) (charges []charge, net int64, err error) {
+	var out struct {
+		Charges []charge `json:"charges"`
+		Net     int64    `json:"net"`
+	}
+	err = w.sim(ctx, http.MethodGet, "/charges?tenant="+url.QueryEscape(w.tenant), nil, &out)
+	return out.Charges, out.Net, err
+}
+
+// newCharges wants this many charges since the last look, and no refund.
+func (w *walk) newCharges(ctx context.Context, want int) (string, error) {
+	charges, _, err := w.readCharges(ctx)
+	if err != nil {
+		return "", err
+	}
+	fresh := charges[min(len(w.charges), len(charges)):]
+	if len(fresh) != want {
+		return "", fmt.Errorf("%d movements of money, not %d: %+v", len(fresh), want, fresh)
+	}
+	w.charges = charges
+	var sum int64
+	for _, c := range fresh {
+		if c.Kind != "charge" || c.Amount <= 0 {
+			return "", fmt.Errorf("a %s of %s", c.Kind, dollars(c.Amount))
+		}
+		sum += c.Amount
+	}
+	return fmt.Sprintf("charged %s, once", dollars(sum)), nil
+}
+
+// money wants nothing to have moved since the last charge that was looked at: neither by the win-back nor by the purge.
+func (w *walk) money(ctx context.Context) (string, error) {
+	charges, net, err := w.readCharges(ctx)
+	if err != nil {
+		return "", err
+	}
+	var sum int64
+	for _, c := range w.charges {
+		sum += c.Amount
+	}
+	if len(charges) != len(w.charges) || net != sum {
+		return "", fmt.Errorf("%d movements, net %s; the steps saw %d, net %s", len(charges), dollars(net), len(w.charges), dollars(sum))
+	}
+	return fmt.Sprintf("%d charges, net %s, none after the deletion", len(charges), dollars(net)), nil
+}
+
+func dollars(cents int64) string { return fmt.Sprintf("$%d.%02d", cents/100, cents%100) }
+
+func (w *walk) export(ctx context.Context) (string, error) {
+	e, err := w.client.RequestExport(ctx, w.tenant, client.ExportRequest{})
+	if err != nil {
+		return "", err
+	}
+	for !e.Ended() {
+		if err := pause(ctx); err != nil {
+			return "", fmt.Errorf("the export is %s: %w", e.Status, err)
+		}
+		if e, err = w.client.Export(ctx, e.ID); err != nil {
+			return "", err
+		}
+	}
+	if e.Status != "completed" {
+		return "", fmt.Errorf("the export ended as %s: %s", e.Status, e.Error)
+	}
+	content, err := fetch(ctx, e.DownloadURL)
+	if err != nil {
+		return "", err
+	}
+	if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != e.SHA256 {
+		return "", fmt.Errorf("the download does not have the recorded checksum")
+	}
+	report, err := archive.Archive(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		return "", err
+	}
+	if got := report.Counts["documents"]; got != int64(w.documents) {
+		return "", fmt.Errorf("the archive has %d documents, not %d", got, w.documents)
+	}
+	return fmt.Sprintf("%d documents in %d KB, downloaded and verified", w.documents, len(content)/1000), nil
+}
+
+func (w *walk) certificate(ctx context.Context) (string, error) {
+	document, err := w.client.Certificate(ctx, w.tenant)
+	if err != nil {
+		return "", err
+	}
+	report, err := certificate.Certificate(document)
+	if err != nil {
+		return "", err
+	}
+	if report.TenantID != w.tenant {
+		return "", fmt.Errorf("it is about %s", report.TenantID)
+	}
+	return fmt.Sprintf("%d stores found empty, signed by %s, verified", report.Stores, report.KeyID), nil
+}
+
+func fetch(ctx context.Context, link string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the download answers %s", res.Status)
+	}
+	return io.ReadAll(res.Body)
+}

@@ -1,0 +1,56 @@
+package dev
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"tenure/services/devstack"
+	"tenure/services/sample"
+	"tenure/shared/runner"
+)
+
+// environment is the process's, with nothing in it that depends on the working directory: the S3 server will change
+// that.
+func environment() (runner.Environ, error) {
+	environ := runner.OSEnviron()
+	if err := environ.ReadSecretFiles(); err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(environ, func(key, _ string) bool {
+		name, isFile := strings.CutSuffix(key, "_FILE")
+		_, read := environ[name]
+		return isFile && read
+	})
+	if path := environ["TENURE_DATAMAP"]; path != "" {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return nil, fmt.Errorf("TENURE_DATAMAP: %w", err)
+		}
+		environ["TENURE_DATAMAP"] = abs
+	}
+	return environ, nil
+}
+
+// connect points the services to the stack's parts and to each other. What the caller's environment says about them is
+// overruled: it may be about another Tenure.
+func connect(environ runner.Environ, stack *devstack.Stack, opts Options) error {
+	maps.Copy(environ, stack.Env())
+	// The sample is a customer's program: it finds Tenure as such a one does.
+	environ["TENURE_URL"], environ["TENURE_TOKEN"] = stack.HTTPURL(), devstack.OperatorToken
+	environ["SAMPLE_DATABASE_URL"] = environ["DATABASE_URL"]
+	if environ["TENURE_DATAMAP"] == "" {
+		path := filepath.Join(stack.Dir(), "datamap.yaml")
+		if err := os.WriteFile(path, sample.DataMap, 0o600); err != nil {
+			return fmt.Errorf("write the sample's data map: %w", err)
+		}
+		environ["TENURE_DATAMAP"] = path
+	}
+	if opts.Quiet && environ["TENURE_LOG_LEVEL"] == "" {
+		environ["TENURE_LOG_LEVEL"] = "warn"
+	}
+	maps.Copy(environ, opts.Settings)
+	return nil
+}

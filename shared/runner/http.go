@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,13 +23,30 @@ func newAPI(mux *http.ServeMux, verifier *auth.Verifier) huma.API {
 	problem.Install()
 	cfg := huma.DefaultConfig("Tenure", "1")
 	cfg.DocsPath, cfg.SchemasPath = "", ""
-	cfg.CreateHooks = nil // no "$schema" member in answers
+	cfg.CreateHooks = nil                         // no "$schema" member in answers
+	cfg.AllowAdditionalPropertiesByDefault = true // a newer client may say more than we know, as on the bus
+	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	cfg.Info.Description = "The life of a SaaS tenant: commands, state, timeline, exports, deletion and its proof."
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	cfg.Security = []map[string][]string{{"bearer": {}}}
 	api := humago.New(mux, cfg)
 	api.UseMiddleware(auth.Middleware(api, verifier))
 	return api
+}
+
+// schemaName puts the part of the system in front of a type's name: in `tenure dev` the services share one description, and
+// two of them may well have a Violation.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	path := strings.TrimPrefix(strings.TrimPrefix(t.PkgPath(), "tenure/"), "services/")
+	part, _, _ := strings.Cut(strings.TrimPrefix(path, "shared/"), "/")
+	if part == "" {
+		return name
+	}
+	return strings.ToUpper(part[:1]) + part[1:] + name
 }
 
 // addOperational adds what orchestrators ask: alive, able to work, figures.

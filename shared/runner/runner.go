@@ -50,7 +50,7 @@ type Deps struct {
 	Bus     *bus.Bus
 	// Vault is nil where TENURE_VAULT_KEY is not set: services that never see personal data get no key to it.
 	Vault *vault.Vault
-	Auth    *auth.Verifier
+	Auth  *auth.Verifier
 	// API takes described routes (they show in /openapi.json); Mux takes the rest (webhooks, streams).
 	API huma.API
 	Mux *http.ServeMux

@@ -62,4 +62,3 @@ func (a *API) checkAccess(ctx context.Context, in *accessInput) (*output[Access]
 func accessOf(s tenant.State) gate.Access {
 	return gate.Access{State: gate.ParseState(string(s.Name)), Blocks: gate.BlocksOf(s.Blocks)}
 }
-

@@ -31,6 +31,7 @@ type API struct {
 func (a *API) Register(api huma.API) {
 	a.registerTenants(api)
 	a.registerCommands(api)
+	a.registerPreview(api)
 	a.registerOperations(api)
 	a.registerAudit(api)
 	a.registerParticipants(api)
@@ -109,7 +110,8 @@ type Page[T any] struct {
 	NextCursor string `json:"next_cursor,omitempty"`
 }
 
-type pageInput struct {
+// PageInput asks for a page. It is exported because huma reads exported fields alone.
+type PageInput struct {
 	Cursor string `query:"cursor" doc:"next_cursor of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }

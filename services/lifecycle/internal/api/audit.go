@@ -52,20 +52,20 @@ func pageOf[S, T any](list []S, limit int, show func(S) T, position func(S) int6
 }
 
 type eventsInput struct {
-	pageInput
+	PageInput
 	Tenant string `query:"tenant"`
 	Type   string `query:"type" doc:"a CloudEvents type"`
 }
 
 func (a *API) listEvents(ctx context.Context, in *eventsInput) (*output[Page[TimelineEvent]], error) {
-	return a.audit(ctx, in.pageInput, in.Tenant, in.Type)
+	return a.audit(ctx, in.PageInput, in.Tenant, in.Type)
 }
 
-func (a *API) listViolations(ctx context.Context, in *pageInput) (*output[Page[TimelineEvent]], error) {
+func (a *API) listViolations(ctx context.Context, in *PageInput) (*output[Page[TimelineEvent]], error) {
 	return a.audit(ctx, *in, "", store.ViolationType)
 }
 
-func (a *API) audit(ctx context.Context, page pageInput, tenantID, eventType string) (*output[Page[TimelineEvent]], error) {
+func (a *API) audit(ctx context.Context, page PageInput, tenantID, eventType string) (*output[Page[TimelineEvent]], error) {
 	if _, err := operator(ctx); err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ type DeadLetter struct {
 	Payload    string    `json:"payload" doc:"base64"`
 }
 
-func (a *API) listDeadLetters(ctx context.Context, in *pageInput) (*output[Page[DeadLetter]], error) {
+func (a *API) listDeadLetters(ctx context.Context, in *PageInput) (*output[Page[DeadLetter]], error) {
 	if _, err := operator(ctx); err != nil {
 		return nil, err
 	}

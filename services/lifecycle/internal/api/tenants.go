@@ -84,11 +84,7 @@ func (a *API) view(s tenant.State, usage tenant.Usage) Tenant {
 		NeedsOperator: s.NeedsOperator(), AllowedCommands: orEmpty(s.AllowedCommands()), CreatedAt: s.CreatedAt,
 		Usage: Amounts{usage.Queries, usage.StorageGB, usage.Documents},
 	}
-	for _, p := range a.Engine.Plans() {
-		if p.Name == s.Plan {
-			t.Limits = Amounts{p.Limits.Queries, p.Limits.StorageGB, p.Limits.Documents}
-		}
-	}
+	t.Limits = a.planView(s.Plan).Limits
 	if p := s.Pending; p != nil {
 		t.PendingChange = &PendingChange{p.Command, p.Plan, p.DueAt, p.Resolution}
 	}
@@ -207,7 +203,7 @@ func (a *API) complete(ctx context.Context, states []tenant.State) ([]Tenant, er
 }
 
 type listInput struct {
-	pageInput
+	PageInput
 	State string `query:"state"`
 	Plan  string `query:"plan"`
 	Query string `query:"q" doc:"part of an id or a name"`
@@ -275,7 +271,7 @@ func timelineEvent(r eventlog.Recorded) TimelineEvent {
 
 type timelineInput struct {
 	ID string `path:"id"`
-	pageInput
+	PageInput
 }
 
 func (a *API) timeline(ctx context.Context, in *timelineInput) (*output[Page[TimelineEvent]], error) {

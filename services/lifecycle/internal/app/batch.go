@@ -170,7 +170,7 @@ func (d *decisions) decide(w *pending) error {
 	}
 	command := tenant.Command{
 		Name: w.Name, ID: w.Key, NewID: newID(), Now: d.pos.Now, Actor: w.Actor, Payload: w.Payload,
-		Facts: d.engine.factsFor(t.State, w, d.facts[w.Tenant], d.pos.Now),
+		Facts: d.engine.factsFor(t.State, w.Payload, d.facts[w.Tenant], d.pos.Now),
 	}
 	payloads, err := tenant.Decide(t.State, command)
 	var refusal *tenant.Refusal

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -56,7 +57,10 @@ func fromMessage(ev events.Event) (Submission, error) {
 	if !ok {
 		return Submission{}, &events.FormatError{Code: "unknown_command", Message: "there is no command " + ev.Name()}
 	}
-	if err := schema.Validate(ev.Type, ev.Data); err != nil {
+	var mismatch *schema.Error
+	if err := schema.Validate(ev.Type, ev.Data); errors.As(err, &mismatch) {
+		return Submission{}, &events.FormatError{Code: mismatch.Code, Message: mismatch.Error()}
+	} else if err != nil {
 		return Submission{}, err
 	}
 	payload, err := ev.Payload()

@@ -15,18 +15,25 @@ import (
 const participantsInterval = time.Second
 
 // factsFor is what Decide may look at besides the state.
-func (e *Engine) factsFor(s tenant.State, w *pending, known store.Facts, now time.Time) tenant.Facts {
+func (e *Engine) factsFor(s tenant.State, payload events.Payload, known store.Facts, now time.Time) tenant.Facts {
 	region, plan := s.Region, s.Plan
-	if r, ok := w.Payload.(*events.Register); ok {
+	if r, ok := payload.(*events.Register); ok {
 		region, plan = r.Region, r.Plan
 	}
 	e.mu.RLock()
 	participants := e.participants
 	e.mu.RUnlock()
-	return tenant.Facts{
+	facts := tenant.Facts{
 		Plans: e.cfg.Plans, Participants: participants, Usage: currentUsage(known, now), PeriodEnd: known.PeriodEnd,
 		Policy: e.cfg.Policy(region, plan),
 	}
+	switch p := payload.(type) {
+	case *events.Upgrade:
+		facts.PlanHash = planHash(s, p.Plan, facts)
+	case *events.Downgrade:
+		facts.PlanHash = planHash(s, p.Plan, facts)
+	}
+	return facts
 }
 
 // currentUsage leaves out the queries of a month that is over: the count begins anew with the calendar month.

@@ -203,7 +203,7 @@ func (d *decision) limitBlocks(plan string, mayCome bool) []events.Block {
 	p, _ := d.plan(plan)
 	limits := p.Limits
 	limits.Queries = 0 // queries are over when the month is: they are limited by quota, not by a block
-	over := len(d.cmd.Facts.Usage.over(limits)) > 0
+	over := len(d.cmd.Facts.Usage.Over(limits)) > 0
 	switch {
 	case !over:
 		return without(d.state.Blocks, func(b events.Block) bool { return !closing(b) })
@@ -213,8 +213,8 @@ func (d *decision) limitBlocks(plan string, mayCome bool) []events.Block {
 	return d.state.Blocks
 }
 
-// over lists the limits that the usage does not fit.
-func (u Usage) over(l Limits) []Violation {
+// Over lists the limits that the usage does not fit.
+func (u Usage) Over(l Limits) []Violation {
 	var out []Violation
 	check := func(metric string, usage, limit float64) {
 		if limit > 0 && usage > limit {

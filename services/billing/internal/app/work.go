@@ -23,12 +23,15 @@ type request struct {
 	plan      string
 	trialEnd  *time.Time
 	trialDays int
-	mustPay   bool // a declined card leaves no new subscription, and an overdue one fails the request
-	credit    bool // End gives credit for the unused time
-	giveBack  bool // and for what was charged since invoiceBefore, money
-	since     string
-	ends      bool // the tenant's life is over
-	step      *events.StepRequested
+	// mustPay: a declined card leaves no new subscription, and an overdue one fails the request.
+	mustPay bool
+	// credit: End gives credit for the time that was paid for and not used.
+	credit bool
+	// giveBack: what the subscription's changes charged since the invoice called since is given back; all when it is empty.
+	giveBack bool
+	since    string
+	ends     bool                  // the tenant's life is over
+	step     *events.StepRequested // to be answered; nil when nobody waits
 	// changes plans what to do from what is live.
 	changes func(main *plan.Subscription) []plan.Change
 }

@@ -30,7 +30,8 @@ const NoTenant = "_"
 func (n *Notice) EventType() string { return "tenure.stripe." + n.Type + ".v1" }
 
 // DecodeNotice reads the notice that a bus event carries.
-func DecodeNotice(e events.Event) (n Notice, err error) {
+func DecodeNotice(e events.Event) (Notice, error) {
+	var n Notice
 	if err := json.Unmarshal(e.Data, &n); err != nil {
 		return Notice{}, fmt.Errorf("notice %s: %w", e.ID, err)
 	}

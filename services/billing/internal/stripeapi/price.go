@@ -42,7 +42,7 @@ func (c *Client) findPrice(ctx context.Context, p plan.Plan) (string, error) {
 	found := c.prices.List(&stripe.PriceListParams{
 		ListParams: list(ctx), Active: stripe.Bool(true), LookupKeys: []*string{stripe.String(p.LookupKey())},
 	})
-	for found.Next() {
+	if found.Next() {
 		return found.Price().ID, nil
 	}
 	return "", translate(ctx, "find price of "+p.Name, found.Err())

@@ -2,6 +2,7 @@ package stripeapi
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
@@ -78,7 +79,8 @@ func (c *Client) Subscribe(ctx context.Context, key string, s app.NewSubscriptio
 	return c.fromStripe(made), nil
 }
 
-// ChangePlan implements app.Stripe.
+// ChangePlan implements app.Stripe. It leaves no metadata: Stripe takes none together with an update that waits for its
+// payment. Whether it was done shows in the price, what it charged in the invoices since.
 func (c *Client) ChangePlan(ctx context.Context, key string, s plan.Subscription, change plan.Change, to string) (plan.Subscription, error) {
 	price, err := c.priceOf(ctx, to)
 	if err != nil {
@@ -111,6 +113,9 @@ func (c *Client) ChangePlan(ctx context.Context, key string, s plan.Subscription
 
 // discard drops an update that waits for its payment: voiding the invoice drops it and leaves nothing to pay.
 func (c *Client) discard(ctx context.Context, key string, s *stripe.Subscription) (plan.Subscription, error) {
+	if s.LatestInvoice == nil {
+		return plan.Subscription{}, fmt.Errorf("subscription %s waits for a payment without an invoice", s.ID)
+	}
 	reason := declineReason(s.LatestInvoice)
 	_, err := c.invoices.VoidInvoice(s.LatestInvoice.ID, &stripe.InvoiceVoidInvoiceParams{Params: write(ctx, key+"/void")})
 	if isInvalid(err, "") {
@@ -128,15 +133,14 @@ func (c *Client) discard(ctx context.Context, key string, s *stripe.Subscription
 }
 
 func declineReason(i *stripe.Invoice) string {
-	if i != nil && i.PaymentIntent != nil {
-		if e := i.PaymentIntent.LastPaymentError; e != nil && e.Msg != "" {
-			return e.Msg
-		}
-		if i.PaymentIntent.Status == stripe.PaymentIntentStatusRequiresAction {
-			return "The bank asks the customer to confirm the payment."
-		}
+	intent := i.PaymentIntent
+	switch {
+	case intent == nil:
+		return "The payment was not completed."
+	case intent.LastPaymentError != nil && intent.LastPaymentError.Msg != "":
+		return intent.LastPaymentError.Msg
 	}
-	return "The payment was not completed."
+	return "The payment was not completed: it is " + string(intent.Status) + "."
 }
 
 func (c *Client) get(ctx context.Context, id string) (*stripe.Subscription, error) {

@@ -52,6 +52,10 @@ func (s *snapshot) begin(ctx context.Context) (err error) {
 	if s.tx, err = s.conn.BeginTx(ctx, readSnapshot); err != nil {
 		return err
 	}
+	// The snapshot waits while other stores are read, and its copy may take hours.
+	if _, err = s.tx.Exec(ctx, `SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
+		return err
+	}
 	s.watermark.Store = s.store.name
 	// The snapshot is taken after the first statement's timestamp, so that nothing committed before it is missed.
 	err = s.tx.QueryRow(ctx, `SELECT statement_timestamp(), pg_current_snapshot()::text`).

@@ -28,7 +28,7 @@ type lease struct {
 	cancel  context.CancelCauseFunc
 	stopped chan struct{}
 
-	job    store.Job // as it was claimed
+	job    store.Job // as the last beat stored it; the heartbeat's own
 	total  atomic.Int64
 	writer atomic.Pointer[archive.Writer]
 }
@@ -51,12 +51,14 @@ func (l *lease) release() {
 	<-l.stopped
 }
 
-// progress tells the rows written, all rows, and the bytes of the rows written.
+// progress tells the rows written, all rows, and the bytes of the rows written. Before there is a writer it is for the
+// heartbeat alone.
 func (l *lease) progress() (done, total, bytes int64) {
-	done, bytes = l.job.Done, l.job.ContentBytes
-	if w := l.writer.Load(); w != nil {
-		done, bytes = w.Progress()
+	w := l.writer.Load()
+	if w == nil {
+		return l.job.Done, l.total.Load(), l.job.ContentBytes
 	}
+	done, bytes = w.Progress()
 	return done, l.total.Load(), bytes
 }
 

@@ -126,7 +126,7 @@ func Complete(ctx context.Context, q pg.Querier, j *Job, keep time.Duration) (ex
 // Fail ends a job for good.
 func Fail(ctx context.Context, q pg.Querier, j *Job, reason string) error {
 	return held(ctx, q, j, `UPDATE jobs SET status = 'failed', error = $3, failures = failures + 1, lease_until = '-infinity',
-		sha256 = '', bytes = 0, manifest = NULL WHERE export_id = $1 AND epoch = $2`, reason)
+		cancel_requested = false, sha256 = '', bytes = 0, manifest = NULL WHERE export_id = $1 AND epoch = $2`, reason)
 }
 
 // Cancel ends a job whose parts were removed.

@@ -119,7 +119,7 @@ func (s *Session) Send(l Letter) error {
 }
 
 func (s *SMTP) compose(l Letter) (*gomail.Msg, error) {
-	msg := gomail.NewMsg()
+	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	if err := msg.FromFormat(s.from.Name, s.from.Address); err != nil {
 		return nil, fmt.Errorf("sender: %w", err)
 	}

@@ -44,7 +44,8 @@ func (s *Server) URL() string { return "smtp://" + s.addr }
 // Start brings the server back after Stop.
 func (s *Server) Start() {
 	s.t.Helper()
-	listener, err := net.Listen("tcp", s.addr)
+	var config net.ListenConfig
+	listener, err := config.Listen(s.t.Context(), "tcp", s.addr)
 	if err != nil {
 		s.t.Fatalf("smtptest: %v", err)
 	}

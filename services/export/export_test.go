@@ -20,7 +20,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"tenure/services/connectors/datamap"
 	"tenure/services/connectors/s3"
 	"tenure/services/connectors/s3/s3test"
 	"tenure/services/export"
@@ -36,13 +35,25 @@ import (
 // patience is for a busy machine; nothing waits that long.
 const patience = 60 * time.Second
 
-// sample are the tables of the sample SaaS that its data map names.
-const sample = `
-	CREATE SCHEMA sample;
-	CREATE TABLE sample.documents (tenant_id text, id text, name text, content text, metadata jsonb, created_at timestamptz,
+// app are the tables of a SaaS, and dataMap what it says of them.
+const (
+	app = `
+	CREATE SCHEMA app;
+	CREATE TABLE app.documents (tenant_id text, id text, name text, content text, metadata jsonb, created_at timestamptz,
 		PRIMARY KEY (tenant_id, id));
-	CREATE TABLE sample.vectors (tenant_id text, id text, values real[], metadata jsonb, PRIMARY KEY (tenant_id, id));
-	CREATE TABLE sample.usage (tenant_id text, id text, metric text, quantity float8, time timestamptz, PRIMARY KEY (tenant_id, id));`
+	CREATE TABLE app.vectors (tenant_id text, id text, values real[], metadata jsonb, PRIMARY KEY (tenant_id, id));
+	CREATE TABLE app.usage (tenant_id text, id text, metric text, quantity float8, time timestamptz, PRIMARY KEY (tenant_id, id));`
+	dataMap = `
+stores:
+  - name: app
+    postgres:
+      url_env: APP_DATABASE_URL
+      tables:
+        - {table: app.documents, tenant: tenant_id, key: [id], kind: documents, columns: [id, name, content, metadata, created_at]}
+        - {table: app.vectors, tenant: tenant_id, key: [id], kind: vectors, columns: [id, values, metadata]}
+        - {table: app.usage, tenant: tenant_id, key: [id], kind: usage, columns: [id, metric, quantity, time]}
+`
+)
 
 // world is the export service as production runs it, with the logs of its neighbours to write to.
 type world struct {
@@ -64,7 +75,7 @@ func newWorld(t *testing.T, settings ...string) *world {
 	db, err := pgxpool.New(t.Context(), url)
 	check(t, err)
 	t.Cleanup(db.Close)
-	_, err = db.Exec(t.Context(), sample)
+	_, err = db.Exec(t.Context(), app)
 	check(t, err)
 
 	w := &world{t: t, db: db}
@@ -73,10 +84,10 @@ func newWorld(t *testing.T, settings ...string) *world {
 	proxy, endpoint := testkit.ProxyURL(t, server.Endpoint)
 	w.s3 = proxy
 	path := filepath.Join(t.TempDir(), "datamap.yaml")
-	check(t, os.WriteFile(path, datamap.Sample, 0o600))
+	check(t, os.WriteFile(path, []byte(dataMap), 0o600))
 	w.environ = runner.Environ{
 		"TENURE_ENV": "dev", "DATABASE_URL": url, "NATS_URL": nats.URL(), "TENURE_HTTP_ADDR": freeAddr(t),
-		"TENURE_DATAMAP": path, "SAMPLE_DATABASE_URL": url, "TENURE_S3_BUCKET": w.bucket,
+		"TENURE_DATAMAP": path, "APP_DATABASE_URL": url, "TENURE_S3_BUCKET": w.bucket,
 		"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": server.Region,
 		"AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey,
 	}
@@ -250,10 +261,10 @@ func (w *world) exec(sql string, args ...any) {
 
 func TestExport(t *testing.T) {
 	w := newWorld(t)
-	w.exec(`INSERT INTO sample.documents SELECT t, 'doc-' || n, 'a name/../' || n, 'line' || chr(10) || n, '{"n": 1}', '2026-03-01T12:00:00Z'
+	w.exec(`INSERT INTO app.documents SELECT t, 'doc-' || n, 'a name/../' || n, 'line' || chr(10) || n, '{"n": 1}', '2026-03-01T12:00:00Z'
 		FROM generate_series(1, 500) AS n, unnest(ARRAY['acme', 'acme-2']) AS t`)
-	w.exec(`INSERT INTO sample.vectors SELECT 'acme', 'vec-' || n, ARRAY[n, 0.5, -1]::real[], NULL FROM generate_series(1, 300) AS n`)
-	w.exec(`INSERT INTO sample.usage VALUES ('acme', 'u-1', 'queries', 2, '2026-03-01T12:00:00Z')`)
+	w.exec(`INSERT INTO app.vectors SELECT 'acme', 'vec-' || n, ARRAY[n, 0.5, -1]::real[], NULL FROM generate_series(1, 300) AS n`)
+	w.exec(`INSERT INTO app.usage VALUES ('acme', 'u-1', 'queries', 2, '2026-03-01T12:00:00Z')`)
 	w.tell(w.lifecycle, "acme", &events.TenantRegistered{Change: events.Change{To: "active", Reason: "signed \"up\" <é>"}, Plan: "starter", Generation: 1})
 	w.tell(w.billing, "acme", &events.SubscriptionCreated{SubscriptionID: "sub_1", Plan: "starter", Status: "active"})
 	w.tell(w.billing, "acme", &events.UsageUpdated{Queries: 2})

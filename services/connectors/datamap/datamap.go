@@ -21,11 +21,6 @@ import (
 //go:embed datamap.schema.json
 var Schema []byte
 
-// Sample is the data map of the sample SaaS, for development and as an example.
-//
-//go:embed sample.yaml
-var Sample []byte
-
 // Map is a parsed data map.
 type Map struct {
 	Stores []Store `yaml:"stores"`

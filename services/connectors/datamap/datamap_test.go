@@ -1,28 +1,24 @@
 package datamap_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"tenure/services/connectors/datamap"
 )
 
-func TestSample(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "datamap.yaml")
-	if err := os.WriteFile(path, datamap.Sample, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m, err := datamap.Load(path)
+const example = "testdata/example.yaml"
+
+func TestExample(t *testing.T) {
+	m, err := datamap.Load(example)
 	if err != nil {
 		t.Fatal(err)
 	}
 	env := map[string]string{
-		"SAMPLE_DATABASE_URL": "postgres://127.0.0.1:1/nowhere",
-		"TENURE_S3_BUCKET":    "tenure",
-		"AWS_ENDPOINT_URL":    "http://127.0.0.1:1",
-		"AWS_REGION":          "us-east-1",
+		"APP_DATABASE_URL": "postgres://127.0.0.1:1/nowhere",
+		"APP_BUCKET":       "app",
+		"AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+		"AWS_REGION":       "us-east-1",
 	}
 	stores, err := m.Open(t.Context(), func(name string) string { return env[name] })
 	if err != nil {
@@ -33,18 +29,18 @@ func TestSample(t *testing.T) {
 	for _, s := range stores {
 		names = append(names, s.Name())
 	}
-	if got := strings.Join(names, " "); got != "sample archive" {
+	if got := strings.Join(names, " "); got != "app files" {
 		t.Errorf("stores are %q", got)
 	}
 }
 
 func TestOpenNamesTheMissingVariable(t *testing.T) {
-	m, err := datamap.Parse(datamap.Sample)
+	m, err := datamap.Load(example)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = m.Open(t.Context(), func(string) string { return "" })
-	if err == nil || !strings.Contains(err.Error(), "SAMPLE_DATABASE_URL") {
+	if err == nil || !strings.Contains(err.Error(), "APP_DATABASE_URL") {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -2,10 +2,12 @@ package postgres_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenure/services/connectors"
@@ -152,6 +154,41 @@ func TestKeysOfEveryType(t *testing.T) {
 				t.Errorf("the other tenant has %v, %v", left, err)
 			}
 		})
+	}
+}
+
+// TestAPolicyThatHidesRowsIsAnError: an archive without them, or an erasure that leaves them, would pass for complete.
+func TestAPolicyThatHidesRowsIsAnError(t *testing.T) {
+	db := database(t)
+	role := "test_" + strings.ToLower(rand.Text()) // roles belong to the whole server
+	exec(t, db, fmt.Sprintf(`CREATE ROLE %[1]s; GRANT USAGE ON SCHEMA app TO %[1]s; GRANT ALL ON app.documents TO %[1]s;
+		ALTER TABLE app.documents ENABLE ROW LEVEL SECURITY;
+		INSERT INTO app.documents VALUES ('acme', '1', 'x')`, role))
+	t.Cleanup(func() {
+		if _, err := db.Exec(context.Background(), fmt.Sprintf(`DROP OWNED BY %[1]s; DROP ROLE %[1]s`, role)); err != nil {
+			t.Error(err)
+		}
+	})
+	cfg := db.Config()
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `SET ROLE `+role)
+		return err
+	}
+	bound, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bound.Close()
+	store := postgres.New("app", bound, []postgres.Table{documents})
+	if n, err := store.Count(t.Context(), "acme"); err == nil {
+		t.Errorf("Count answers %v", n)
+	}
+	if n, err := store.Erase(t.Context(), "acme"); err == nil {
+		t.Errorf("Erase answers %v", n)
+	}
+	if snapshot, err := store.Snapshot(t.Context(), "acme"); err == nil {
+		t.Errorf("Snapshot answers %v", snapshot.Counts())
+		snapshot.Close()
 	}
 }
 

@@ -53,7 +53,8 @@ func (s *snapshot) begin(ctx context.Context) (err error) {
 		return err
 	}
 	// The snapshot waits while other stores are read, and its copy may take hours.
-	if _, err = s.tx.Exec(ctx, `SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
+	const patient = `SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0`
+	if _, err = s.tx.Exec(ctx, guard+`; `+patient); err != nil {
 		return err
 	}
 	s.watermark.Store = s.store.name

@@ -23,7 +23,7 @@ func Settings(t testing.TB) s3.Settings {
 	t.Helper()
 	server, err := url.Parse(os.Getenv(Variable))
 	if err != nil || server.Host == "" || server.User == nil {
-		t.Fatalf("%s must be the URL of an S3 server, http://ACCESS_KEY:SECRET_KEY@HOST:PORT: `make test` starts one and sets it", Variable)
+		t.Fatalf("%s must be the URL of an S3 server, http://ACCESS_KEY:SECRET_KEY@HOST:PORT; `go run ./services/devstack/cmd/testservers go test ./...` starts one and sets it", Variable)
 	}
 	secret, _ := server.User.Password()
 	return s3.Settings{

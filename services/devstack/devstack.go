@@ -102,7 +102,7 @@ func (s *Stack) start(ctx context.Context) error {
 		s.cfg.WebhookSecrets = s.state.WebhookSecret
 	}
 
-	if s.httpAddr, err = s.state.reserve("http", s.cfg.HTTPAddr, "--http"); err != nil {
+	if s.httpAddr, err = s.state.reserve(ctx, "http", s.cfg.HTTPAddr, "--http"); err != nil {
 		return err
 	}
 	if err := s.startParts(ctx); err != nil {
@@ -121,7 +121,7 @@ func (s *Stack) startParts(ctx context.Context) error {
 	postgres, port := make(chan error, 1), s.state.Ports["postgres"]
 	go func() { postgres <- s.startPostgres(ctx, port) }()
 
-	err := errors.Join(s.startNATS(ctx), s.startS3(ctx), s.startMailbox(), s.startStripe(ctx))
+	err := errors.Join(s.startNATS(ctx), s.startS3(ctx), s.startMailbox(ctx), s.startStripe(ctx))
 	if err != nil {
 		cancel() // nobody should wait for a new cluster to be told that a port is taken
 	}
@@ -164,6 +164,7 @@ func (s *Stack) Env() map[string]string {
 		"TENURE_S3_BUCKET":      Bucket,
 		"SMTP_URL":              "smtp://" + s.smtpAddr,
 		"TENURE_VAULT_KEY":      s.state.VaultKey,
+		"TENURE_SIGNING_KEY":    s.state.SigningKey,
 	}
 }
 

@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -25,6 +26,7 @@ type state struct {
 	StripeAPIKey  string         `json:"stripe_api_key"`
 	WebhookSecret string         `json:"webhook_secret"`
 	VaultKey      string         `json:"vault_key"`
+	SigningKey    string         `json:"signing_key"`
 	Ports         map[string]int `json:"ports"`
 
 	path string
@@ -53,6 +55,7 @@ func loadState(path string) (*state, error) {
 		{&s.StripeAPIKey, func() string { return "sk_test_" + hex.EncodeToString(random(16)) }},
 		{&s.WebhookSecret, func() string { return "whsec_" + hex.EncodeToString(random(16)) }},
 		{&s.VaultKey, func() string { return base64.StdEncoding.EncodeToString(random(32)) }},
+		{&s.SigningKey, func() string { return base64.StdEncoding.EncodeToString(random(32)) }},
 	} {
 		if *secret.value == "" {
 			*secret.value = secret.mint()
@@ -115,19 +118,20 @@ func lock(dir string) (*os.File, error) {
 
 // listen opens part's address. Port 0 means: the port part had in this directory before, or else a free one. A port
 // that was asked for by name must be free; the error then names the flag to change.
-func (s *state) listen(part, addr, flag string) (net.Listener, error) {
+func (s *state) listen(ctx context.Context, part, addr, flag string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", flag, addr, err)
 	}
+	var config net.ListenConfig
 	if port == "0" {
 		if kept, ok := s.Ports[part]; ok {
-			if l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(kept))); err == nil {
+			if l, err := config.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(kept))); err == nil {
 				return l, nil
 			}
 		}
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := config.Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s is taken by another program: end that one, or choose another address with %s", addr, flag)
 	}
@@ -139,8 +143,8 @@ func (s *state) listen(part, addr, flag string) (net.Listener, error) {
 }
 
 // reserve is listen for a part that opens its address itself.
-func (s *state) reserve(part, addr, flag string) (string, error) {
-	l, err := s.listen(part, addr, flag)
+func (s *state) reserve(ctx context.Context, part, addr, flag string) (string, error) {
+	l, err := s.listen(ctx, part, addr, flag)
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,153 @@
+// Package deletion is the service that erases what a tenant leaves behind, reads it again until nothing is there, and
+// signs the certificate that says so.
+package deletion
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"tenure/services/connectors/datamap"
+	"tenure/services/connectors/s3"
+	"tenure/services/deletion/internal/api"
+	"tenure/services/deletion/internal/app"
+	"tenure/services/deletion/internal/blob"
+	"tenure/services/deletion/internal/certificate"
+	"tenure/services/deletion/internal/store"
+	"tenure/services/deletion/migrations"
+	"tenure/shared/bus"
+	"tenure/shared/eventlog"
+	"tenure/shared/inbox"
+	"tenure/shared/pg"
+	"tenure/shared/runner"
+)
+
+// name is the service's in the bus, in the log, in steps and as its schema.
+const name = app.Participant
+
+const bucketVariable = "TENURE_S3_BUCKET"
+
+// settings are the service's own, beside those of every service and the AWS_* that reach S3. The secret may come from a
+// file instead (X_FILE).
+type settings struct {
+	// Bucket takes the certificates. Exports and archives in it are erased.
+	Bucket string `env:"TENURE_S3_BUCKET,required"`
+	// DataMap is the path of the file that lists the stores. It is required: a deletion that forgot it would be certified
+	// all the same.
+	DataMap string `env:"TENURE_DATAMAP,required"`
+	// SigningKey signs the certificates: an Ed25519 seed, 32 bytes in base64. After a change, GET /v1/keys shows the old
+	// public key too.
+	SigningKey string `env:"TENURE_SIGNING_KEY,required"`
+	// Workers is how many steps are carried out side by side in one process.
+	Workers int `env:"TENURE_DELETION_WORKERS" envDefault:"4"`
+}
+
+// service implements runner.Service.
+type service struct {
+	db     *pgxpool.Pool
+	log    *eventlog.Log
+	bus    *bus.Bus
+	app    *app.App
+	stores datamap.Stores
+}
+
+// New implements runner.New.
+func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
+	var cfg settings
+	if err := d.Environ.Parse(&cfg); err != nil {
+		return nil, err
+	}
+	signer, err := certificate.ParseSigner(cfg.SigningKey)
+	if err != nil {
+		return nil, fmt.Errorf("TENURE_SIGNING_KEY: %w", err)
+	}
+	s := &service{bus: d.Bus}
+	if err := s.openDatabase(ctx, d, signer); err != nil {
+		return nil, err
+	}
+	env := func(name string) string { return d.Environ[name] }
+	documents, err := blob.Open(ctx, s3.SettingsFromEnv(env), cfg.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	if s.stores, err = openStores(ctx, cfg.DataMap, env); err != nil {
+		return nil, err
+	}
+	stores := make([]app.Store, len(s.stores))
+	for i, c := range s.stores {
+		stores[i] = c
+	}
+	s.app = app.New(
+		app.Parts{DB: s.db, Log: s.log, Stores: stores, Vault: d.Vault, Documents: documents, Signer: signer},
+		app.Config{Day: d.Day, Workers: cfg.Workers},
+	)
+	(&api.API{DB: s.db}).Register(d.API)
+	return s, nil
+}
+
+func (s *service) openDatabase(ctx context.Context, d runner.Deps, signer certificate.Signer) (err error) {
+	if s.db, err = d.Open(ctx, name); err != nil {
+		return err
+	}
+	if err := pg.MigrateSet(ctx, s.db, "service", migrations.Files); err != nil {
+		return err
+	}
+	if err := inbox.Migrate(ctx, s.db); err != nil {
+		return err
+	}
+	if s.log, err = eventlog.Open(ctx, s.db, eventlog.Config{Service: name}); err != nil {
+		return err
+	}
+	key := signer.PublicKey()
+	return store.SaveSigningKey(ctx, s.db, certificate.KeyID(key), key)
+}
+
+// own are the prefixes in which Tenure itself keeps tenants' data: no data map needs to list them.
+var own = []datamap.Store{
+	{Name: "tenure/exports", S3: &datamap.S3{BucketEnv: bucketVariable, Prefix: "exports/{tenant}/"}},
+	{Name: "tenure/archive", S3: &datamap.S3{BucketEnv: bucketVariable, Prefix: "archive/{tenant}/"}},
+}
+
+func openStores(ctx context.Context, path string, env func(string) string) (datamap.Stores, error) {
+	m, err := datamap.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range own {
+		listed := func(l datamap.Store) bool {
+			return l.S3 != nil && l.S3.BucketEnv == s.S3.BucketEnv && l.S3.Prefix == s.S3.Prefix
+		}
+		if !slices.ContainsFunc(m.Stores, listed) {
+			m.Stores = append(m.Stores, s)
+		}
+	}
+	return m.Open(ctx, env)
+}
+
+// Run works until ctx ends.
+func (s *service) Run(ctx context.Context) error {
+	defer s.stores.Close()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.log.Relay(ctx, s.bus) })
+	g.Go(func() error { return s.app.Run(ctx) })
+	g.Go(func() error {
+		return s.bus.Consume(ctx, bus.ConsumerConfig{
+			Name: name, Stream: bus.StreamEvents,
+			// All of the lifecycle's events, wanted or not: only so do gaps in their sequence show.
+			Filters: []string{"tenure.events.lifecycle.>"},
+			Handler: inbox.Reactor(s.db, name, app.Wants, s.app.React, s.app.Committed),
+		})
+	})
+	return g.Wait()
+}
+
+// Ready reports whether the service can take requests; S3 and the stores may be down, deletions wait for them.
+func (s *service) Ready(ctx context.Context) error {
+	if err := s.db.Ping(ctx); err != nil {
+		return fmt.Errorf("the database does not answer: %w", err)
+	}
+	return nil
+}

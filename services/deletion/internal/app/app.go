@@ -1,0 +1,191 @@
+// Package app is what deletion does: it erases the stores when the lifecycle asks for it, reads them again until they
+// are empty, signs the certificate, and looks later whether anything came back.
+//
+// Whatever takes long is a job: a row, written with the event that asks for it, and carried out by the worker that holds
+// its lease. Nothing outside happens in a transaction; the outcome, the facts and the answer are stored together.
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"tenure/services/connectors"
+	"tenure/services/deletion/internal/certificate"
+	"tenure/services/deletion/internal/store"
+	"tenure/shared/eventlog"
+	"tenure/shared/events"
+	"tenure/shared/pg"
+	"tenure/shared/vault"
+)
+
+// Participant is the name under which the service takes part in steps.
+const Participant = "deletion"
+
+const (
+	actor = "service:" + Participant
+	// pollInterval is how soon a worker finds a job that another process has taken in, or whose time has come.
+	pollInterval = time.Second
+)
+
+// Config of an App. Zero values are the defaults but for Day.
+type Config struct {
+	// Day is how long a day of the sweeps is: 24 hours but in tests.
+	Day time.Duration
+	// Workers is how many jobs run side by side in this process; 0 is 4.
+	Workers int
+	// Lease is how long a job stays with a worker that is not heard of; 0 is 10 s. A killed worker's job waits as long,
+	// and an erasing under way ends a tenth of it after a hold was placed.
+	Lease time.Duration
+	// Backoff is the wait after the n-th failure, from 1; nil doubles from a second up to 30 s.
+	Backoff func(failures int) time.Duration
+}
+
+// Documents keeps certificates where auditors find them. Put writes a document whole or not at all; again does no harm.
+type Documents interface {
+	Put(ctx context.Context, key string, document []byte) error
+}
+
+// Store is what deletion needs of a store; every connectors.Connector has it.
+type Store interface {
+	Name() string
+	Erase(ctx context.Context, tenant string) (connectors.Counts, error)
+	Verify(ctx context.Context, tenant string) (connectors.Counts, error)
+}
+
+// Parts are what an App works with.
+type Parts struct {
+	DB  *pgxpool.Pool
+	Log *eventlog.Log
+	// Stores are erased in this order.
+	Stores    []Store
+	Vault     *vault.Vault
+	Documents Documents
+	Signer    certificate.Signer
+}
+
+// App is safe for concurrent use.
+type App struct {
+	Parts
+	cfg  Config
+	wake chan struct{}
+}
+
+// New returns an App.
+func New(parts Parts, cfg Config) *App {
+	if cfg.Workers == 0 {
+		cfg.Workers = 4
+	}
+	if cfg.Lease == 0 {
+		cfg.Lease = 10 * time.Second
+	}
+	if cfg.Backoff == nil {
+		cfg.Backoff = func(failures int) time.Duration { return min(time.Second<<(failures-1), 30*time.Second) }
+	}
+	return &App{Parts: parts, cfg: cfg, wake: make(chan struct{}, 1)}
+}
+
+// Committed is called after an event was taken in: it may have left a job, and an answer to publish.
+func (a *App) Committed() {
+	a.Log.Kick()
+	a.wakeUp()
+}
+
+// wakeUp tells an idle worker that there may be a job. Calling it for nothing is harmless.
+func (a *App) wakeUp() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run works until ctx ends. What is under way then is broken off and given back, to go on with what is left.
+func (a *App) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for range a.cfg.Workers {
+		g.Go(func() error { return a.work(ctx) })
+	}
+	g.Go(func() error { return a.sweep(ctx) })
+	return g.Wait()
+}
+
+// work claims one job after another; when there is none it waits.
+func (a *App) work(ctx context.Context) error {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		job, err := store.Claim(ctx, a.DB, a.cfg.Lease)
+		if err == nil && job != nil {
+			a.wakeUp() // there may be more, for the worker beside
+			err = a.process(ctx, job)
+		}
+		if err != nil && ctx.Err() == nil {
+			slog.ErrorContext(ctx, "a step of a deletion was interrupted and will be taken up again", "error", err)
+		}
+		if err == nil && job != nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-a.wake:
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// inTx commits what fn stores and publishes the events among it.
+func (a *App) inTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	err := pg.WithTx(ctx, a.DB, fn)
+	if err == nil {
+		a.Log.Kick()
+	}
+	return err
+}
+
+// cause is the event that something is told because of.
+type cause struct {
+	tenant, id, correlation, traceParent string
+}
+
+func causeOf(j *store.Job) cause { return cause{j.TenantID, j.CauseID, j.CorrelationID, j.TraceParent} }
+
+// tell adds facts, and behind them the answer to a step if there is one, to the tenant's log; inTx publishes them.
+func (a *App) tell(ctx context.Context, tx pgx.Tx, c cause, answer *events.StepAnswer, facts ...events.Payload) error {
+	var told []events.Event
+	for _, fact := range facts {
+		e, err := events.New(fact, c.tenant)
+		if err != nil {
+			return err
+		}
+		told = append(told, e)
+	}
+	if answer != nil {
+		name := events.StepCompletedName
+		if answer.Error != "" {
+			name = events.StepFailedName
+		}
+		e, err := events.Answer(c.tenant, name, *answer)
+		if err != nil {
+			return err
+		}
+		told = append(told, e)
+	}
+	for i := range told {
+		told[i].Actor, told[i].CorrelationID, told[i].CausationID, told[i].TraceParent = actor, c.correlation, c.id, c.traceParent
+	}
+	return a.Log.Append(ctx, tx, eventlog.Entry{Stream: c.tenant, Events: told})
+}
+
+func completed(stepID string, result json.RawMessage) *events.StepAnswer {
+	return &events.StepAnswer{StepID: stepID, Participant: Participant, Result: result}
+}
+
+func failed(stepID, reason string, permanent bool) *events.StepAnswer {
+	return &events.StepAnswer{StepID: stepID, Participant: Participant, Error: reason, Permanent: permanent}
+}

@@ -1,0 +1,108 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tenure/services/connectors"
+	"tenure/services/deletion/internal/blob"
+	"tenure/services/deletion/internal/purge"
+	"tenure/services/deletion/internal/store"
+	"tenure/shared/events"
+	"tenure/shared/fault"
+	"tenure/shared/vault"
+)
+
+// issued is the result of the step certify.
+type issued struct {
+	// Key is where the certificate is in the object store.
+	Key    string `json:"key"`
+	SHA256 string `json:"sha256"`
+}
+
+// certify destroys the keys of the tenant's personal data, once nothing else is left to do, and signs. They go last,
+// since every mail about the deletion needs the address.
+func (a *App) certify(l *lease) error {
+	p, started, err := store.Purge(l.ctx, a.DB, l.job.TenantID, l.job.Generation)
+	if err != nil {
+		return err
+	}
+	if !started || p.OperationID != l.job.OperationID {
+		return fault.Permanent(fmt.Errorf("operation %s is not the purge of generation %d", l.job.OperationID, l.job.Generation))
+	}
+	if left := p.Unfinished(a.names()); len(left) > 0 {
+		return fmt.Errorf("the purge is not complete: %q", left)
+	}
+	if err := a.clearStore(l, contacts{a.Vault, a.DB, l.job.Generation}); err != nil {
+		return err
+	}
+	document, err := a.document(l)
+	if err != nil {
+		return err
+	}
+	key := blob.Key(l.job.TenantID, l.job.Generation)
+	if err := a.Documents.Put(l.ctx, key, document); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(document)
+	result := issued{Key: key, SHA256: hex.EncodeToString(sum[:])}
+	return a.complete(l, result, &events.CertificateIssued{
+		OperationID: l.job.OperationID, Generation: l.job.Generation, Key: key, SHA256: result.SHA256,
+	})
+}
+
+// document returns the signed certificate. It is kept before it goes anywhere: whoever does the step again after a
+// crash finds the same bytes.
+func (a *App) document(l *lease) ([]byte, error) {
+	kept, found, err := store.Certificate(l.ctx, a.DB, l.job.TenantID, l.job.Generation)
+	if err != nil || found {
+		return kept, err
+	}
+	p, _, err := store.Purge(l.ctx, a.DB, l.job.TenantID, l.job.Generation)
+	if err != nil {
+		return nil, err
+	}
+	now, err := store.Now(l.ctx, a.DB)
+	if err != nil {
+		return nil, err
+	}
+	head := purge.ChainHead{Version: l.job.CauseVersion, EventID: l.job.CauseID}
+	content, err := p.Certificate(append(a.names(), purge.VaultStore), head, now)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := a.Signer.Sign(content)
+	if err != nil {
+		return nil, fmt.Errorf("sign the certificate of %s: %w", l.job.TenantID, err)
+	}
+	return store.SaveCertificate(l.ctx, a.DB, l.job.TenantID, l.job.Generation, signed)
+}
+
+// contacts is the personal data of one life of a tenant, and of those before, as a store.
+type contacts struct {
+	vault      *vault.Vault
+	db         *pgxpool.Pool
+	generation int64
+}
+
+func (contacts) Name() string { return purge.VaultStore }
+
+func (c contacts) Erase(ctx context.Context, tenant string) (connectors.Counts, error) {
+	return nil, c.vault.Shred(ctx, c.db, tenant, c.generation)
+}
+
+func (c contacts) Verify(ctx context.Context, tenant string) (connectors.Counts, error) {
+	_, err := c.vault.Get(ctx, c.db, tenant, c.generation)
+	switch {
+	case err == nil:
+		return connectors.Counts{"contacts": 1}, nil
+	case errors.Is(err, vault.ErrNotFound), errors.Is(err, vault.ErrShredded):
+		return nil, nil
+	}
+	return nil, err
+}

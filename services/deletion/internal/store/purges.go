@@ -1,0 +1,159 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tenure/services/deletion/internal/purge"
+	"tenure/shared/pg"
+)
+
+// Begin records that a store is about to be erased. What the first look of the operation found stays, and what was
+// found since counts no more until the next look.
+func Begin(ctx context.Context, q pg.Querier, j *Job, store string, found int64) error {
+	return count(ctx, q, j, `INSERT INTO erasures AS e (tenant_id, operation_id, store, before)
+		SELECT tenant_id, operation_id, $4, $5 FROM jobs WHERE tenant_id = $1 AND step_id = $2 AND epoch = $3 AND status = 'open'
+		ON CONFLICT (tenant_id, operation_id, store) DO UPDATE SET before = coalesce(e.before, excluded.before), after = NULL, read_at = NULL`,
+		store, found)
+}
+
+// Found records what a look at a store found.
+func Found(ctx context.Context, q pg.Querier, j *Job, store string, found int64) error {
+	return count(ctx, q, j, `INSERT INTO erasures (tenant_id, operation_id, store, before, after, read_at)
+		SELECT tenant_id, operation_id, $4, $5, $5, now() FROM jobs WHERE tenant_id = $1 AND step_id = $2 AND epoch = $3 AND status = 'open'
+		ON CONFLICT (tenant_id, operation_id, store) DO UPDATE SET after = excluded.after, read_at = excluded.read_at`,
+		store, found)
+}
+
+// count runs an insert that finds the job only while it is its worker's: a former one must not overwrite what a later
+// look found.
+func count(ctx context.Context, q pg.Querier, j *Job, sql, store string, found int64) error {
+	tag, err := q.Exec(ctx, sql, j.TenantID, j.StepID, j.Epoch, store, found)
+	if err != nil {
+		return wrap("count", store, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrLost
+	}
+	return nil
+}
+
+// FoundByParticipant records what a participant told about its own store; before nil is: nothing.
+func FoundByParticipant(ctx context.Context, q pg.Querier, tenant, operationID, store string, before *int64, after int64) error {
+	_, err := q.Exec(ctx, `INSERT INTO erasures AS e (tenant_id, operation_id, store, before, after, read_at)
+		VALUES ($1, $2, $3, $4, $5, now())
+		ON CONFLICT (tenant_id, operation_id, store) DO UPDATE SET before = coalesce(e.before, excluded.before),
+			after = excluded.after, read_at = excluded.read_at`, tenant, operationID, store, before, after)
+	return wrap("count", store, err)
+}
+
+// Counted returns what was found in each store during an operation, by the stores' names.
+func Counted(ctx context.Context, q pg.Querier, tenant, operationID string) ([]purge.Store, error) {
+	rows, err := q.Query(ctx, `SELECT store, before, after, coalesce(read_at, 'epoch') FROM erasures
+		WHERE tenant_id = $1 AND operation_id = $2 ORDER BY store`, tenant, operationID)
+	if err != nil {
+		return nil, wrap("read the counts of", tenant, err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[purge.Store])
+}
+
+// SavePurge records that a purge has started. A second time it changes nothing.
+func SavePurge(ctx context.Context, q pg.Querier, p purge.Purge) error {
+	participants := p.Participants
+	if participants == nil {
+		participants = []string{}
+	}
+	_, err := q.Exec(ctx, `INSERT INTO purges (tenant_id, generation, operation_id, retention_days, region, gdpr, requested_at,
+			scheduled_for, started_at, participants)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
+		p.Tenant, p.Generation, p.OperationID, p.RetentionDays, p.Region, p.GDPR, p.RequestedAt, p.ScheduledFor, p.StartedAt, participants)
+	return wrap("save the purge of", p.Tenant, err)
+}
+
+// Purge returns the purge of one life of a tenant with all that was counted; false when none has started.
+func Purge(ctx context.Context, q pg.Querier, tenant string, generation int64) (purge.Purge, bool, error) {
+	p := purge.Purge{Tenant: tenant, Generation: generation}
+	err := q.QueryRow(ctx, `SELECT operation_id, retention_days, region, gdpr, requested_at, scheduled_for, started_at, participants
+		FROM purges WHERE tenant_id = $1 AND generation = $2`, tenant, generation).Scan(
+		&p.OperationID, &p.RetentionDays, &p.Region, &p.GDPR, &p.RequestedAt, &p.ScheduledFor, &p.StartedAt, &p.Participants)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, false, nil
+	}
+	if err != nil {
+		return p, false, wrap("read the purge of", tenant, err)
+	}
+	p.Stores, err = Counted(ctx, q, tenant, p.OperationID)
+	return p, true, err
+}
+
+// ForgetTenant removes what a purge needed: its certificate says all of it.
+func ForgetTenant(ctx context.Context, q pg.Querier, tenant string) error {
+	for _, table := range []string{"jobs", "erasures", "purges", "holds"} {
+		if _, err := q.Exec(ctx, `DELETE FROM `+table+` WHERE tenant_id = $1`, tenant); err != nil {
+			return wrap("forget", tenant, err)
+		}
+	}
+	return nil
+}
+
+// PlaceHold forbids destruction.
+func PlaceHold(ctx context.Context, q pg.Querier, tenant, holdID string) error {
+	_, err := q.Exec(ctx, `INSERT INTO holds (tenant_id, hold_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, tenant, holdID)
+	return wrap("place hold", holdID, err)
+}
+
+// ReleaseHold allows it again, and lets the tenant's jobs be claimed at once.
+func ReleaseHold(ctx context.Context, q pg.Querier, tenant, holdID string) error {
+	_, err := q.Exec(ctx, `DELETE FROM holds WHERE tenant_id = $1 AND hold_id = $2`, tenant, holdID)
+	if err == nil {
+		_, err = q.Exec(ctx, `UPDATE jobs SET run_after = '-infinity' WHERE tenant_id = $1 AND status = 'open'`, tenant)
+	}
+	return wrap("release hold", holdID, err)
+}
+
+// SaveCertificate keeps the first document of one life of a tenant and returns the one that was kept.
+func SaveCertificate(ctx context.Context, q pg.Querier, tenant string, generation int64, document []byte) ([]byte, error) {
+	_, err := q.Exec(ctx, `INSERT INTO certificates (tenant_id, generation, document) VALUES ($1, $2, $3)
+		ON CONFLICT DO NOTHING`, tenant, generation, document)
+	if err != nil {
+		return nil, wrap("save the certificate of", tenant, err)
+	}
+	kept, _, err := Certificate(ctx, q, tenant, generation)
+	return kept, err
+}
+
+// Certificate returns the signed document of one life of a tenant, or of the latest that has one when generation is 0;
+// false when there is none.
+func Certificate(ctx context.Context, q pg.Querier, tenant string, generation int64) (document []byte, found bool, err error) {
+	err = q.QueryRow(ctx, `SELECT document FROM certificates WHERE tenant_id = $1 AND ($2 = 0 OR generation = $2)
+		ORDER BY generation DESC LIMIT 1`, tenant, generation).Scan(&document)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, false, nil
+	}
+	return document, err == nil, wrap("read the certificate of", tenant, err)
+}
+
+// Now is the database's clock.
+func Now(ctx context.Context, q pg.Querier) (now time.Time, err error) {
+	err = q.QueryRow(ctx, `SELECT now()`).Scan(&now)
+	return now, wrap("read", "the clock", err)
+}
+
+// SaveSigningKey remembers a public key for ever.
+func SaveSigningKey(ctx context.Context, q pg.Querier, keyID string, public []byte) error {
+	_, err := q.Exec(ctx, `INSERT INTO signing_keys (key_id, public_key) VALUES ($1, $2) ON CONFLICT DO NOTHING`, keyID, public)
+	return wrap("save signing key", keyID, err)
+}
+
+// SigningKeys returns every public key that ever signed, the newest first.
+func SigningKeys(ctx context.Context, q pg.Querier) ([][]byte, error) {
+	rows, err := q.Query(ctx, `SELECT public_key FROM signing_keys ORDER BY since DESC, key_id`)
+	if err != nil {
+		return nil, fmt.Errorf("read the signing keys: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[[]byte])
+}

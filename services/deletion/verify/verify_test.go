@@ -1,0 +1,116 @@
+package verify_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tenure/services/deletion/internal/certificate"
+	"tenure/services/deletion/internal/purge"
+	"tenure/services/deletion/verify"
+)
+
+var due = time.Date(2026, 5, 31, 12, 0, 0, 0, time.UTC)
+
+func content(t *testing.T) purge.Certificate {
+	t.Helper()
+	before, after := int64(412), int64(0)
+	p := purge.Purge{
+		Tenant: "acme", Generation: 1, OperationID: "op-1", RetentionDays: 30,
+		RequestedAt: due.AddDate(0, 0, -30), ScheduledFor: due, StartedAt: due.Add(time.Second),
+		Stores: []purge.Store{
+			{Name: "documents", Before: &before, After: &after, ReadAt: due.Add(time.Minute)},
+			{Name: "participant/index", After: &after, ReadAt: due.Add(time.Minute)},
+		},
+	}
+	c, err := p.Certificate(nil, purge.ChainHead{Version: 49, EventID: "acme.49"}, due.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func sign(t *testing.T, content any) (document []byte, publicKey string) {
+	t.Helper()
+	s, err := certificate.ParseSigner(base64.StdEncoding.EncodeToString([]byte(strings.Repeat("a", 32))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err = s.Sign(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return document, base64.StdEncoding.EncodeToString(s.PublicKey())
+}
+
+func TestCertificate(t *testing.T) {
+	document, publicKey := sign(t, content(t))
+	key, err := verify.ParseKey(publicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := verify.Certificate(document, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := verify.Report{
+		TenantID: "acme", Generation: 1, OperationID: "op-1", RequestedAt: due.AddDate(0, 0, -30), ScheduledFor: due,
+		FinishedAt: due.Add(time.Minute), Stores: 2, Erased: 412, KeyID: certificate.KeyID(key), Trusted: true,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("report (-want +got):\n%s", diff)
+	}
+	if got, err := verify.Certificate(document); err != nil || got.Trusted {
+		t.Errorf("without a key: trusted %v, %v", got.Trusted, err)
+	}
+}
+
+// TestTamperedCertificate changes every byte of a certificate in turn. Only a change that leaves the meaning alone may
+// pass: of white space.
+func TestTamperedCertificate(t *testing.T) {
+	document, _ := sign(t, content(t))
+	genuine, err := verify.Certificate(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range document {
+		changed := []byte(string(document))
+		changed[i] ^= 1
+		got, err := verify.Certificate(changed)
+		if err != nil && !errors.Is(err, verify.ErrInvalid) {
+			t.Fatalf("byte %d: %v", i, err)
+		}
+		if err == nil && got != genuine {
+			t.Errorf("byte %d, %q, was changed unseen", i, document[i])
+		}
+	}
+}
+
+func TestGenuineButNoProof(t *testing.T) {
+	for name, change := range map[string]func(*purge.Certificate){
+		"rows are left":  func(c *purge.Certificate) { c.Stores[0].After = 1 },
+		"begun too soon": func(c *purge.Certificate) { c.StartedAt = due.Add(-time.Second) },
+		"another kind":   func(c *purge.Certificate) { c.Format = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := content(t)
+			change(&c)
+			document, _ := sign(t, c)
+			if _, err := verify.Certificate(document); !errors.Is(err, verify.ErrInvalid) {
+				t.Errorf("verified: %v", err)
+			}
+		})
+	}
+}
+
+func TestParseKeyRefusesOthers(t *testing.T) {
+	for _, text := range []string{"", "?", base64.StdEncoding.EncodeToString([]byte("short"))} {
+		if _, err := verify.ParseKey(text); err == nil {
+			t.Errorf("%q is taken for a key", text)
+		}
+	}
+}

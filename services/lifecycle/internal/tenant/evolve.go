@@ -34,13 +34,18 @@ func Evolve(s State, e events.Event, p events.Payload) State {
 	case *events.PaymentConfirmed:
 		s.SignupExpiresAt = time.Time{}
 	case *events.SignupAbandoned:
-		s.SignupExpiresAt = time.Time{}
+		return ended(s)
 	case *events.ProvisioningStarted:
 		s.Lease = newLease(p.Operation, s.Version, ProvisioningFailed)
 	case *events.ProvisioningRetried:
 		s.Lease = newLease(p.Operation, s.Version, ProvisioningFailed)
-	case *events.TenantActivated, *events.ProvisioningRolledBack:
+	case *events.TenantActivated:
 		s.Lease = nil
+	case *events.ProvisioningRolledBack:
+		s.Lease = nil
+		if s.Name == Abandoned {
+			return ended(s)
+		}
 	case *events.TrialConverted:
 		s.Plan, s.TrialEndsAt = p.Plan, time.Time{}
 	case *events.TrialExpired:
@@ -118,11 +123,11 @@ func Evolve(s State, e events.Event, p events.Payload) State {
 		s.Deletion = s.Deletion.deferred(p)
 	case *events.PurgeStarted:
 		s.Lease = newLease(p.Operation, s.Version, "")
-		if s.Deletion != nil && s.Deletion.DeferredBy != nil {
+		if s.Deletion.DeferredBy != nil {
 			s.allowHour(at)
 		}
 	case *events.TenantPurged:
-		return purged(s)
+		return ended(s)
 
 	case *events.ReactivationStarted:
 		s.Lease = newLease(p.Operation, s.Version, s.fallback())
@@ -172,8 +177,9 @@ func reborn(s State, p *events.TenantReborn, at time.Time) State {
 	}
 }
 
-// purged keeps what a certificate names, and where the data lay. What limited access or destruction went with it.
-func purged(s State) State {
+// ended keeps who it was and, of a deleted tenant, what was promised. What limited access or destruction is over with
+// the life that it was about.
+func ended(s State) State {
 	return State{
 		ID: s.ID, Name: s.Name, Version: s.Version, Plan: s.Plan, Region: s.Region, GDPR: s.GDPR,
 		Generation: s.Generation, CreatedAt: s.CreatedAt, Deletion: s.Deletion,
@@ -189,9 +195,6 @@ func grace(ends *time.Time) *Grace {
 
 // allowHour moves the end of the window of a purge that had to wait: the hour counts from when it could go on.
 func (s *State) allowHour(at time.Time) {
-	if s.Deletion == nil {
-		return
-	}
 	d := *s.Deletion
 	d.DeferredBy = nil
 	if latest := at.Add(window); latest.After(d.Latest) {
@@ -201,9 +204,6 @@ func (s *State) allowHour(at time.Time) {
 }
 
 func (d *Deletion) deferred(p *events.PurgeDeferred) *Deletion {
-	if d == nil {
-		return nil
-	}
 	next := *d
 	next.DeferredBy = slices.Clone(p.Holds)
 	if p.ExportID != "" {

@@ -30,6 +30,7 @@ func export(d *decision, p *events.Export) error {
 	d.stay(CmdExport, &events.ExportRequested{
 		ExportID: d.cmd.NewID, Plan: d.state.Plan, Since: p.Since, Include: p.Include, CountedSince: &from,
 	})
+	d.purgeAgain() // a purge that waits has one more reason to
 	return nil
 }
 

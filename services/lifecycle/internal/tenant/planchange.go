@@ -95,7 +95,7 @@ func downgrade(d *decision, p *events.Downgrade) error {
 	case !slices.Contains([]string{resolveRefuse, resolveFreeze, resolveArchive}, resolution):
 		return d.refuse(CodeInvalidArgument, "resolution must be refuse, freeze or archive, not %q", resolution)
 	}
-	if v := d.cmd.Facts.Usage.over(to.Limits); len(v) > 0 && resolution == resolveRefuse {
+	if v := d.cmd.Facts.Usage.Over(to.Limits); len(v) > 0 && resolution == resolveRefuse {
 		return d.unfit(to.Name, "shrink it, or choose the resolution freeze or archive", v)
 	}
 	if err := d.previewed(p.PlanHash); err != nil {
@@ -126,7 +126,7 @@ func (d *decision) beginDowngrade() {
 	p := d.state.Pending
 	_, now := d.plan(d.state.Plan)
 	plan, rank := d.plan(p.Plan)
-	if rank < 0 || rank >= now || p.Resolution == resolveRefuse && len(d.cmd.Facts.Usage.over(plan.Limits)) > 0 {
+	if rank < 0 || rank >= now || p.Resolution == resolveRefuse && len(d.cmd.Facts.Usage.Over(plan.Limits)) > 0 {
 		d.stay(cmdDropChange, &events.DowngradeCancelled{
 			Change: events.Change{Reason: "the tenant does not fit the plan any more"}, OperationID: p.OperationID, Plan: p.Plan,
 		})

@@ -106,11 +106,7 @@ func RefusalOf(p *events.CommandRefused) *Refusal {
 // refuse makes the answer to a command that is not allowed. What it tells to do instead is the tenant's state's.
 func (d *decision) refuse(code, format string, args ...any) *Refusal {
 	r := &Refusal{Kind: kind(code), Code: code, Message: fmt.Sprintf(format, args...), Allowed: d.state.AllowedCommands()}
-	switch {
-	case r.Kind != Conflict:
-	case len(r.Allowed) == 0:
-		r.Message += "; nothing is possible now"
-	default:
+	if r.Kind == Conflict {
 		r.Message += "; possible now: " + strings.Join(r.Allowed, ", ")
 	}
 	return r

@@ -75,7 +75,7 @@ var rules = []rule{
 	{states{Provisioning}, cmdFailProvisioning, triesSpent, states{ProvisioningFailed}, "provisioning.failed"},
 	{states{Provisioning}, cmdFailProvisioning, stepsUndone, nil, "provisioning.rolled_back"},
 	{states{ProvisioningFailed}, CmdRetryProvisioning, notAbandoning, states{Provisioning}, "provisioning.retried"},
-	{states{ProvisioningFailed}, CmdAbandon, notAbandoning, nil, ""},
+	{states{ProvisioningFailed}, CmdAbandon, notAbandoning, nil, "step.requested"},
 	{states{ProvisioningFailed}, cmdFailProvisioning, stepsUndone, states{Abandoned}, "provisioning.rolled_back"},
 
 	// Trial.
@@ -90,7 +90,7 @@ var rules = []rule{
 	{states{Active}, CmdDowngrade, planLowerFits, nil, "downgrade.scheduled"},
 	{states{Active}, CmdDowngrade, planLowerFits, states{Downgrading}, "downgrade.started"},
 	{states{Active}, CmdCancelChange, changePending, nil, "downgrade.cancelled"},
-	{slices.Concat(states{Suspended}, open), cmdDropChange, changePending, nil, "downgrade.cancelled"},
+	{states{Active, PastDue, Suspended}, cmdDropChange, changePending, nil, "downgrade.cancelled"},
 	{states{Active}, cmdBeginDowngrade, fitsStill, states{Downgrading}, "downgrade.started"},
 	{states{Downgrading}, cmdCompleteDowngrade, stepsDone, states{Active}, "downgrade.completed"},
 	{states{Downgrading}, cmdFailDowngrade, stepsUndone, states{Active}, "downgrade.rolled_back"},
@@ -116,7 +116,7 @@ var rules = []rule{
 	{slices.Concat(states{Suspended, Deleting, ProvisioningFailed}, leased), CmdPaymentRecovered, "", nil, "block.lifted"},
 	{slices.Concat(states{Suspended, Deleting, ProvisioningFailed}, leased), CmdPaymentRecovered, "", nil, "payment.recovered"},
 	{slices.Concat(states{Suspended, Deleting, ProvisioningFailed}, leased), CmdResume, barred, nil, "block.lifted"},
-	{slices.Concat(states{Suspended, Deleting, ProvisioningFailed}, leased), CmdPaymentRecovered, billingSaw, nil, "trial.converted"},
+	{states{Provisioning, ProvisioningFailed, Upgrading, Reactivating, Suspended, Deleting}, CmdPaymentRecovered, billingSaw, nil, "trial.converted"},
 	{states{Suspended}, CmdPaymentRecovered, nothingCloses, states{Reactivating}, "reactivation.started"},
 	{states{Suspended}, CmdResume, barred, states{Reactivating}, "reactivation.started"},
 	{slices.Concat(states{Suspended}, open), CmdCheckUsage, "", nil, "block.added"},
@@ -133,7 +133,7 @@ var rules = []rule{
 	// Leaving.
 	{slices.Concat(states{Suspended}, open), CmdDelete, retentionFits, states{Deleting}, "deletion.requested"},
 	{leased, CmdDelete, notQueued, nil, "deletion.queued"},
-	{states{Provisioning, Trialing, Active, PastDue, Suspended, Deleting}, cmdBeginDeletion, "", states{Deleting}, "deletion.requested"},
+	{states{Provisioning, Trialing, Active, Suspended, Deleting}, cmdBeginDeletion, "", states{Deleting}, "deletion.requested"},
 	{states{Deleting}, cmdBeginPurge, purgeDue, states{Purging}, "purge.started"},
 	{states{Deleting}, cmdBeginPurge, heldBack, nil, "purge.deferred"},
 	{states{Purging}, cmdBeginPurge, heldBack, nil, "purge.deferred"},
@@ -225,7 +225,7 @@ var answers = map[string]bool{
 
 // exclusive are the commands that want the lease: while it is taken they are told so.
 var exclusive = map[string]bool{
-	CmdUpgrade: true, CmdDowngrade: true, CmdReactivate: true, CmdCancelDeletion: true, CmdRetryProvisioning: true,
+	CmdUpgrade: true, CmdDowngrade: true, CmdReactivate: true, CmdCancelDeletion: true,
 }
 
 // cell is one field of the table of states and commands.

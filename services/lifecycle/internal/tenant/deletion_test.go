@@ -59,7 +59,8 @@ func TestRetentionIsRefusedNeverCorrected(t *testing.T) {
 		w.after(CmdRegister, &events.Register{Plan: "free", GDPR: c.gdpr})
 		w.finish()
 		if c.want == 0 {
-			if r := w.refused(CodeRetentionOutOfRange, CmdDelete, &events.Delete{RetentionDays: c.days}); r.Kind != Invalid || !strings.Contains(r.Message, c.says) {
+			r := w.refused(CodeRetentionOutOfRange, CmdDelete, &events.Delete{RetentionDays: c.days})
+			if r.Kind != Invalid || !strings.Contains(r.Message, c.says) {
 				t.Errorf("%+v: %s %q", c, r.Kind, r.Message)
 			}
 			continue

@@ -74,7 +74,8 @@ func TestDeclinedCardUndoesInReverse(t *testing.T) {
 	w.done("search", actionProvision, "step.requested")
 	w.done("sample", actionDrain, "step.requested")
 	w.failed(billing, actionBill, "step.requested")
-	if p := last[*events.StepRequested](w); p.Participant != billing || !p.Compensate || p.FromPlan != "professional" || p.ToPlan != "starter" || p.Attempt != 1 {
+	p := last[*events.StepRequested](w)
+	if p.Participant != billing || !p.Compensate || p.FromPlan != "professional" || p.ToPlan != "starter" || p.Attempt != 1 {
 		t.Errorf("the way back begins with %+v", p)
 	}
 	w.is(Upgrading)

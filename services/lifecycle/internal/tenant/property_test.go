@@ -109,7 +109,9 @@ func (l *life) answer(t *rapid.T) {
 
 // news is what the other services tell.
 func (l *life) news(t *rapid.T) {
-	switch pick(t, "news", CmdConfirmPayment, CmdPaymentFailed, CmdPaymentRecovered, CmdCheckUsage, CmdCompleteExport, CmdFailExport, CmdReportResidue) {
+	switch pick(t, "news",
+		CmdConfirmPayment, CmdPaymentFailed, CmdPaymentRecovered, CmdCheckUsage, CmdCompleteExport, CmdFailExport, CmdReportResidue,
+	) {
 	case CmdConfirmPayment:
 		l.send(CmdConfirmPayment, &ConfirmPayment{Status: pick(t, "status", "active", "trialing")})
 	case CmdPaymentFailed:

@@ -77,13 +77,13 @@ func (s *Stack) Addresses() Addresses {
 }
 
 // Announce writes AddressesFile, for others to see that all is ready, and keeps its process ids right until Stop, which
-// removes it.
-func (s *Stack) Announce() error {
+// removes it; the end of ctx does not.
+func (s *Stack) Announce(ctx context.Context) error {
 	pid := s.postgres.PID()
 	if err := s.writeAddresses(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

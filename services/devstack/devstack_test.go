@@ -34,7 +34,7 @@ func TestStack(t *testing.T) {
 	if _, err := devstack.ReadAddresses(cfg.Dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("addresses before they were announced: %v", err)
 	}
-	if err := stack.Announce(); err != nil {
+	if err := stack.Announce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	announced, err := devstack.ReadAddresses(cfg.Dir)
@@ -68,7 +68,8 @@ func TestStack(t *testing.T) {
 
 func TestATakenPortStopsTheStart(t *testing.T) {
 	t.Chdir(t.TempDir())
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	var listen net.ListenConfig
+	taken, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

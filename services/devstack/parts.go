@@ -33,7 +33,7 @@ func (s *Stack) startPostgres(ctx context.Context, port int) error {
 	var err error
 	s.postgres, err = pgserver.Start(ctx, cfg)
 	// The port is not tried out before, for a server that a kill left behind holds it until pgserver has ended that.
-	if err != nil && taken(cfg.Port) {
+	if err != nil && taken(ctx, cfg.Port) {
 		cfg.Port = 0
 		s.postgres, err = pgserver.Start(ctx, cfg)
 	}
@@ -41,7 +41,7 @@ func (s *Stack) startPostgres(ctx context.Context, port int) error {
 }
 
 func (s *Stack) startNATS(ctx context.Context) error {
-	addr, err := s.state.reserve("nats", s.cfg.NATSAddr, "--nats")
+	addr, err := s.state.reserve(ctx, "nats", s.cfg.NATSAddr, "--nats")
 	if err != nil {
 		return fmt.Errorf("start NATS: %w", err)
 	}
@@ -70,7 +70,7 @@ func (s *Stack) startNATS(ctx context.Context) error {
 }
 
 func (s *Stack) startS3(ctx context.Context) error {
-	addr, err := s.state.reserve("s3", anyPort, "")
+	addr, err := s.state.reserve(ctx, "s3", anyPort, "")
 	if err != nil {
 		return fmt.Errorf("start S3: %w", err)
 	}
@@ -94,12 +94,12 @@ func (s *Stack) startS3(ctx context.Context) error {
 	return nil
 }
 
-func (s *Stack) startMailbox() error {
-	smtp, err := s.state.listen("smtp", anyPort, "")
+func (s *Stack) startMailbox(ctx context.Context) error {
+	smtp, err := s.state.listen(ctx, "smtp", anyPort, "")
 	if err != nil {
 		return fmt.Errorf("start the mailbox: %w", err)
 	}
-	list, err := s.state.listen("mail", anyPort, "")
+	list, err := s.state.listen(ctx, "mail", anyPort, "")
 	if err != nil {
 		return errors.Join(fmt.Errorf("start the mailbox: %w", err), smtp.Close())
 	}
@@ -113,7 +113,7 @@ func (s *Stack) startMailbox() error {
 }
 
 func (s *Stack) startStripe(ctx context.Context) error {
-	addr, err := s.state.reserve("stripe", s.cfg.StripeAddr, "--stripe")
+	addr, err := s.state.reserve(ctx, "stripe", s.cfg.StripeAddr, "--stripe")
 	if err != nil {
 		return fmt.Errorf("start the Stripe simulator: %w", err)
 	}
@@ -147,11 +147,12 @@ func (s *Stack) startStripe(ctx context.Context) error {
 }
 
 // taken reports whether something listens on a port of this machine.
-func taken(port int) bool {
+func taken(ctx context.Context, port int) bool {
 	if port == 0 {
 		return false
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return errors.Is(err, syscall.EADDRINUSE)
 	}

@@ -66,11 +66,11 @@ func TestOneStackPerDirectory(t *testing.T) {
 
 func TestPortsStayTheSame(t *testing.T) {
 	s := &state{Ports: map[string]int{}}
-	first, err := s.reserve("mail", "127.0.0.1:0", "")
+	first, err := s.reserve(t.Context(), "mail", "127.0.0.1:0", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := s.reserve("mail", "127.0.0.1:0", "")
+	again, err := s.reserve(t.Context(), "mail", "127.0.0.1:0", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,12 +78,8 @@ func TestPortsStayTheSame(t *testing.T) {
 		t.Errorf("the port moved from %s to %s", first, again)
 	}
 
-	other, err := net.Listen("tcp", first)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	moved, err := s.reserve("mail", "127.0.0.1:0", "")
+	defer occupy(t, first).Close()
+	moved, err := s.reserve(t.Context(), "mail", "127.0.0.1:0", "")
 	if err != nil {
 		t.Fatalf("a port that was kept, and taken by somebody else meanwhile: %v", err)
 	}
@@ -93,13 +89,10 @@ func TestPortsStayTheSame(t *testing.T) {
 }
 
 func TestATakenPortNamesTheFlag(t *testing.T) {
-	other, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := occupy(t, "127.0.0.1:0")
 	defer other.Close()
 	s := &state{Ports: map[string]int{}}
-	_, err = s.reserve("nats", other.Addr().String(), "--nats")
+	_, err := s.reserve(t.Context(), "nats", other.Addr().String(), "--nats")
 	if err == nil || !strings.Contains(err.Error(), "--nats") || !strings.Contains(err.Error(), other.Addr().String()) {
 		t.Errorf("got %v", err)
 	}
@@ -129,4 +122,14 @@ func TestNoAddressesBeforeAllIsReady(t *testing.T) {
 	if _, err := ReadAddresses(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want %v", err, fs.ErrNotExist)
 	}
+}
+
+func occupy(t *testing.T, addr string) net.Listener {
+	t.Helper()
+	var config net.ListenConfig
+	l, err := config.Listen(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }

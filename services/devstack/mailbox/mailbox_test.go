@@ -116,7 +116,11 @@ func (b box) send(t *testing.T, body string, to ...string) {
 
 func (b box) list(t *testing.T) []mailbox.Mail {
 	t.Helper()
-	res, err := http.Get("http://" + b.http)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+b.http, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +138,8 @@ func (b box) list(t *testing.T) []mailbox.Mail {
 
 func listen(t *testing.T) net.Listener {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var config net.ListenConfig
+	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,8 @@ func TestNobodyElseMayConnect(t *testing.T) {
 
 func config(t *testing.T) natsserver.Config {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var listen net.ListenConfig
+	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func TestObjects(t *testing.T) {
 	ctx := t.Context()
 	t.Chdir(t.TempDir()) // the server changes the working directory; this puts it back
 	cfg := s3server.Config{Dir: t.TempDir(), Addr: freeAddr(t), AccessKey: "TENURE", SecretKey: "secret", Bucket: bucket}
-	server := start(t, cfg)
+	server := start(ctx, t, cfg)
 	client := connect(cfg)
 
 	put(ctx, t, client, "exports/acme/1.zip", "hello world")
@@ -53,7 +53,7 @@ func TestObjects(t *testing.T) {
 	})
 	t.Run("objects outlive a restart", func(t *testing.T) {
 		server.Stop()
-		start(t, cfg)
+		start(ctx, t, cfg)
 		if got := get(ctx, t, client, "exports/acme/1.zip"); got != "hello world" {
 			t.Errorf("after the restart the object is %q", got)
 		}
@@ -101,7 +101,11 @@ func presigned(ctx context.Context, t *testing.T, client *s3.Client) {
 		link.URL: http.StatusOK,
 		strings.Replace(link.URL, "exports/acme", "exports/other", 1): http.StatusForbidden,
 	} {
-		res, err := http.Get(url)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,9 +137,9 @@ func versions(ctx context.Context, t *testing.T, client *s3.Client) {
 	}
 }
 
-func start(t *testing.T, cfg s3server.Config) *s3server.Server {
+func start(ctx context.Context, t *testing.T, cfg s3server.Config) *s3server.Server {
 	t.Helper()
-	server, err := s3server.Start(t.Context(), cfg)
+	server, err := s3server.Start(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +186,8 @@ func read(t *testing.T, body io.ReadCloser) string {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var listen net.ListenConfig
+	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

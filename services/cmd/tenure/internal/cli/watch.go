@@ -71,7 +71,8 @@ func followOperation(ctx context.Context, c *client.Client, p *progress, id stri
 		}
 		for _, step := range op.Steps {
 			key := fmt.Sprint(step.ID, step.Compensate)
-			if seen[key] != step && step.Status != client.StatusPending {
+			// What runs is on the bar; a line tells how it came out.
+			if seen[key] != step && step.Status != client.StatusPending && step.Status != client.StatusRunning {
 				p.line("%s", stepLine(step))
 			}
 			seen[key] = step

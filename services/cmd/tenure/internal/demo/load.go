@@ -30,7 +30,7 @@ func startLoad(ctx context.Context, w *walk) *load {
 	for range loadWorkers {
 		l.wg.Go(func() {
 			for ctx.Err() == nil {
-				l.query(w)
+				l.query(ctx, w)
 			}
 		})
 	}
@@ -38,8 +38,8 @@ func startLoad(ctx context.Context, w *walk) *load {
 }
 
 // query is not interrupted by the end of the load: a request that was broken off would look like a failed one.
-func (l *load) query(w *walk) {
-	status, err := w.sample(context.Background(), http.MethodPost, "/query", map[string]any{"q": "tenure", "hold_ms": holdMS}, nil)
+func (l *load) query(ctx context.Context, w *walk) {
+	status, err := w.sample(context.WithoutCancel(ctx), http.MethodPost, "/query", map[string]any{"q": "tenure", "hold_ms": holdMS}, nil)
 	l.sent.Add(1)
 	if err == nil && status == http.StatusOK {
 		return

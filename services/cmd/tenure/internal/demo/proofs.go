@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	certificate "tenure/services/deletion/verify"
 	archive "tenure/services/export/verify"
@@ -96,6 +97,9 @@ func (w *walk) export(ctx context.Context) (string, error) {
 	report, err := archive.Archive(bytes.NewReader(content), int64(len(content)))
 	if err != nil {
 		return "", err
+	}
+	if age := time.Since(report.SnapshotAt); age < 0 || age > stepLimit {
+		return "", fmt.Errorf("the archive says that it was taken %s", report.SnapshotAt)
 	}
 	if got := report.Counts["documents"]; got != int64(w.documents) {
 		return "", fmt.Errorf("the archive has %d documents, not %d", got, w.documents)

@@ -146,8 +146,10 @@ func (w *walk) declineCard(ctx context.Context) (string, error) {
 	if err := w.sim(ctx, http.MethodPost, "/clock", map[string]any{"advance": "744h"}, nil); err != nil {
 		return "", err
 	}
-	if _, err := w.until(ctx, "suspended"); err != nil {
-		return "", err
+	for _, state := range []string{"past_due", "suspended"} {
+		if _, err := w.until(ctx, state); err != nil {
+			return "", err
+		}
 	}
 	if err := w.expectAccess(ctx, http.StatusPaymentRequired); err != nil {
 		return "", err

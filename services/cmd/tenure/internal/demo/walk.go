@@ -49,7 +49,7 @@ func (w *walk) state(ctx context.Context) string {
 	return t.Status
 }
 
-// until waits for the tenant to be in a state, and returns the states that it went through.
+// until waits for the tenant to be in a state.
 func (w *walk) until(ctx context.Context, state string) (client.Tenant, error) {
 	for {
 		t, err := w.client.Tenant(ctx, w.tenant)

@@ -72,7 +72,6 @@ func Run(ctx context.Context, opts Options) error {
 		NATSAddr:       opts.NATS,
 		StripeAddr:     opts.Stripe,
 		WebhookSecrets: environ["STRIPE_WEBHOOK_SECRET"],
-		SyncAlways:     environ["TENURE_DEV_SYNC_ALWAYS"] == "true",
 		Log:            slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
@@ -84,7 +83,7 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	return serve(ctx, stack, environ, func() error {
-		if err := stack.Announce(); err != nil {
+		if err := stack.Announce(ctx); err != nil {
 			return err
 		}
 		opts.say("all is ready after %s", since(began))

@@ -109,7 +109,11 @@ func checkOpenAPI(t *testing.T, base string) {
 
 func get(t *testing.T, url string) string {
 	t.Helper()
-	res, err := http.Get(url)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"tenure/services/devstack/stripesim/form"
@@ -121,9 +122,20 @@ func (s *Server) serve(w http.ResponseWriter, in *received, h handler) {
 		out = s.execute(in, h)
 	}
 	if f.drops() {
-		panic(http.ErrAbortHandler) // closes the connection without an answer
+		lose(w, out)
 	}
 	respond(w, in, out)
+}
+
+// lose breaks the connection off within the answer. Closing it before the first
+// byte would not do: Go's transport then repeats a request that has an idempotency
+// key by itself, and the client never learns that an answer was lost.
+func lose(w http.ResponseWriter, out answer) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(out.Body)))
+	w.WriteHeader(out.Status)
+	_ = http.NewResponseController(w).Flush() // what is broken off need not arrive
+	panic(http.ErrAbortHandler)
 }
 
 // execute runs the handler. Its effects, the answer kept for the idempotency key

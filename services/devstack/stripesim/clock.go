@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tenure/services/devstack/stripesim/store"
@@ -32,35 +33,37 @@ type task struct {
 	ID   string `json:"id"`
 }
 
-// clock is real time and an offset that only grows.
+// clock is real time and an offset that only grows. Every transaction reads it, so
+// it has no lock that a transaction would have to wait for.
 type clock struct {
-	mu     sync.RWMutex
-	offset time.Duration
+	offset atomic.Int64 // nanoseconds
 	// advancing lets one advance at a time walk through what falls due.
 	advancing sync.Mutex
 }
 
-func (c *clock) now() time.Time {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return time.Now().Add(c.offset)
+func (c *clock) ahead() time.Duration { return time.Duration(c.offset.Load()) }
+
+func (c *clock) now() time.Time { return time.Now().Add(c.ahead()) }
+
+func (c *clock) load(t *store.Tx) error {
+	var offset time.Duration
+	err := t.Value("clock offset", &offset)
+	c.offset.Store(int64(offset))
+	return err
 }
 
-func (c *clock) load(t *store.Tx) error { return t.Value("clock offset", &c.offset) }
-
-// set stores the offset at which it is now moment; it never goes back.
+// setClock stores the offset at which it is now moment; it never goes back.
+// Only Advance calls it.
 func (s *Server) setClock(moment time.Time) error {
 	offset := time.Until(moment)
-	s.clock.mu.Lock()
-	defer s.clock.mu.Unlock()
-	if offset <= s.clock.offset {
+	if offset <= s.clock.ahead() {
 		return nil
 	}
 	err := s.db.Update(func(t *store.Tx) error { return t.SetValue("clock offset", offset) })
 	if err != nil {
 		return fmt.Errorf("store the clock: %w", err)
 	}
-	s.clock.offset = offset
+	s.clock.offset.Store(int64(offset))
 	return nil
 }
 
@@ -111,12 +114,6 @@ func (s *Server) runClock(ctx context.Context) {
 		}
 		sleep(ctx, changed, wait)
 	}
-}
-
-func (c *clock) ahead() time.Duration {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.offset
 }
 
 // sleep ends with ctx, at a change or after d.

@@ -2,6 +2,7 @@ package stripesim
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -64,8 +65,14 @@ type charge struct {
 	Paid           bool              `json:"paid"`
 	PaymentIntent  *string           `json:"payment_intent"`
 	PaymentMethod  *string           `json:"payment_method"`
+	Details        methodDetails     `json:"payment_method_details"`
 	Refunded       bool              `json:"refunded"`
 	Status         string            `json:"status"`
+}
+
+type methodDetails struct {
+	Card card   `json:"card"`
+	Type string `json:"type"`
 }
 
 func (c *charge) Key() string  { return c.ID }
@@ -201,6 +208,12 @@ func (t *tx) charge(pi *paymentIntent, method *string, refused *apiError) (*char
 		ID: newID("ch"), Object: "charge", Amount: pi.Amount, Created: t.now, Currency: pi.Currency, Customer: pi.Customer,
 		Description: pi.Description, Invoice: pi.Invoice, Metadata: map[string]string{}, PaymentIntent: &pi.ID,
 		PaymentMethod: method, Status: "succeeded", Paid: true, Captured: true, AmountCaptured: pi.Amount,
+	}
+	if m, err := store.Get[paymentMethod](t.Tx, text(method)); err == nil {
+		ch.Details = methodDetails{Card: m.Card, Type: m.Type}
+		ch.BillingDetails = m.BillingDetails
+	} else if !errors.Is(err, store.ErrNotFound) { // a refused payment may have no method
+		return nil, err
 	}
 	pi.LatestCharge, pi.PaymentMethod = &ch.ID, method
 	outcome := "succeeded"

@@ -1,6 +1,7 @@
 package stripesim
 
 import (
+	"errors"
 	"net/http"
 
 	"tenure/services/devstack/stripesim/form"
@@ -160,18 +161,17 @@ func (t *tx) collect(inv *invoice, sub *subscription, behavior string) error {
 		return t.at(t.now, taskCustomerPays, inv.ID)
 	}
 	err := t.attempt(inv, sub, nil)
-	if err != nil && behavior == errorIfIncomplete {
-		return err // undoes the call
+	if refused, ok := errors.AsType[*apiError](err); ok && behavior == errorIfIncomplete {
+		refused.keep = false // undoes the call
+		return refused
 	}
 	return ignoreDecline(err)
 }
 
 // ignoreDecline lets a call go on after a payment was refused.
 func ignoreDecline(err error) error {
-	if e := (*apiError)(nil); err != nil {
-		if e = asAPIError(err); e.status == http.StatusPaymentRequired {
-			return nil
-		}
+	if e, ok := errors.AsType[*apiError](err); ok && e.status == http.StatusPaymentRequired {
+		return nil
 	}
 	return err
 }

@@ -73,3 +73,16 @@ func (c *Client) Tail(ctx context.Context, f EventFilter) iter.Seq2[LogEvent, er
 		}
 	}
 }
+
+// Key is a public key that signs deletion certificates.
+type Key struct {
+	ID        string `json:"key_id"`
+	Algorithm string `json:"algorithm"`
+	// PublicKey is in base64.
+	PublicKey string `json:"public_key"`
+}
+
+// Keys lists the keys that have signed. An error comes once, as the last.
+func (c *Client) Keys(ctx context.Context) iter.Seq2[Key, error] {
+	return pages[Key](ctx, c, "/v1/keys", nil)
+}

@@ -3,6 +3,7 @@ package demo
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -112,12 +113,23 @@ func (w *walk) certificate(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	report, err := certificate.Certificate(document)
+	var trusted []ed25519.PublicKey
+	for key, err := range w.client.Keys(ctx) {
+		if err != nil {
+			return "", err
+		}
+		public, err := certificate.ParseKey(key.PublicKey)
+		if err != nil {
+			return "", err
+		}
+		trusted = append(trusted, public)
+	}
+	report, err := certificate.Certificate(document, trusted...)
 	if err != nil {
 		return "", err
 	}
-	if report.TenantID != w.tenant {
-		return "", fmt.Errorf("it is about %s", report.TenantID)
+	if report.TenantID != w.tenant || !report.Trusted {
+		return "", fmt.Errorf("it is about %s, signed by key %s", report.TenantID, report.KeyID)
 	}
 	return fmt.Sprintf("%d stores found empty, signed by %s, verified", report.Stores, report.KeyID), nil
 }

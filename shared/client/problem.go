@@ -21,7 +21,7 @@ const (
 	CodeInvalidTransition   = "invalid_transition"
 	CodeOperationInProgress = "operation_in_progress"
 	CodePlanChanged         = "plan_changed"
-	CodeNotFound            = "not_found"
+	CodeTenantNotFound      = "tenant_not_found"
 )
 
 func (e *Error) Error() string {

@@ -237,9 +237,9 @@ func (w *walk) auditLog(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d events, the hash chain holds", report.Events), nil
 }
 
-// wantedMails is how many mails such a life brings at least: welcome, upgrade, export, payment twice, deletion twice,
-// return, certificate.
-const wantedMails = 6
+// wantedMails is how many mails such a life brings at least: ready, upgraded, export, payment failed, suspended, back,
+// leaving twice, deleted.
+const wantedMails = 9
 
 func (w *walk) mails(ctx context.Context) (string, error) {
 	for {

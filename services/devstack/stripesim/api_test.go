@@ -98,8 +98,14 @@ func TestWhatAKeyKeeps(t *testing.T) {
 		outcome string
 		kept    bool
 	}{
-		{"500", true}, {"502", true}, {"402", true},
-		{"429", false}, {"503", false}, {"400", false}, {"401", false}, {"409", false},
+		{"500", true},
+		{"502", true},
+		{"402", true},
+		{"429", false},
+		{"503", false},
+		{"400", false},
+		{"401", false},
+		{"409", false},
 	} {
 		t.Run(c.outcome, func(t *testing.T) {
 			s.fault("/v1/customers", c.outcome, 1)

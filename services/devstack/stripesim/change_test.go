@@ -52,7 +52,6 @@ func TestProrationLines(t *testing.T) {
 	params := switchTo(sub, pro, "always_invoice")
 	at := sub.CurrentPeriodStart + 10*24*3600
 	params.ProrationDate = &at
-	changed := must(t, sub, nil)
 	changed, err := s.api.Subscriptions.Update(sub.ID, params)
 	must(t, changed, err)
 
@@ -249,4 +248,57 @@ func TestCoupons(t *testing.T) {
 	equal(t, "subtotal", sub.LatestInvoice.Subtotal, 1000)
 	s.advance(month + 2*time.Hour)
 	equal(t, "second", s.net("acme"), 1500)
+}
+
+func TestItemsOfTheirOwn(t *testing.T) {
+	s := start(t)
+	starter, seats := s.price("starter", 1000), s.price("seats", 200)
+	sub := s.subscribe("acme", starter)
+	item, err := s.api.SubscriptionItems.New(&stripe.SubscriptionItemParams{
+		Subscription: &sub.ID, Price: &seats.ID, Quantity: stripe.Int64(3), ProrationBehavior: stripe.String("none"),
+	})
+	must(t, item, err)
+	more, err := s.api.SubscriptionItems.Update(item.ID, &stripe.SubscriptionItemParams{
+		Quantity: stripe.Int64(5), ProrationBehavior: stripe.String("always_invoice"), ProrationDate: halfway(sub),
+	})
+	equal(t, "quantity", must(t, more, err).Quantity, 5)
+	equal(t, "net after two more seats", s.net("acme"), 1000+200)
+	gone, err := s.api.SubscriptionItems.Del(item.ID, &stripe.SubscriptionItemParams{ProrationBehavior: stripe.String("none")})
+	equal(t, "deleted", must(t, gone, err).Deleted, true)
+	if _, err := s.api.SubscriptionItems.Del(sub.Items.Data[0].ID, nil); status(err) != http.StatusBadRequest {
+		t.Errorf("the last item's end answers %v", err)
+	}
+	s.advance(month + 2*time.Hour)
+	equal(t, "net", s.net("acme"), 1000+200+1000)
+}
+
+func TestAChargeBelowTheMinimumStaysOnTheBalance(t *testing.T) {
+	s := start(t)
+	starter, pro := s.price("starter", 1000), s.price("pro", 1060)
+	sub := s.subscribe("acme", starter)
+	params := switchTo(sub, pro, "always_invoice")
+	params.ProrationDate = halfway(sub)
+	changed, err := s.api.Subscriptions.Update(sub.ID, params)
+	equal(t, "invoice", must(t, changed, err).LatestInvoice.Status, stripe.InvoiceStatusPaid)
+	equal(t, "net", s.net("acme"), 1000)
+	s.advance(month + 2*time.Hour)
+	equal(t, "net", s.net("acme"), 1000+1060+30)
+}
+
+func TestAFirstPeriodUpToAnAnchor(t *testing.T) {
+	s := start(t)
+	p := s.price("starter", 4900)
+	anchor := func(params *stripe.SubscriptionParams) {
+		params.BillingCycleAnchor = stripe.Int64(s.now().Add(10 * oneDay).Unix())
+	}
+	part := s.subscribe("part", p, anchor)
+	whole := float64(month / time.Second)
+	if got := float64(s.net("part")); got < 4900*10*86400/whole-1 || got > 4900*10*86400/(28*86400)+1 {
+		t.Errorf("ten days cost %v", got)
+	}
+	free := s.subscribe("free", p, anchor, func(params *stripe.SubscriptionParams) { params.ProrationBehavior = stripe.String("none") })
+	equal(t, "invoice", free.LatestInvoice, nil)
+	s.advance(10*oneDay + 2*time.Hour)
+	equal(t, "net", s.net("free"), 4900)
+	equal(t, "period start", s.subscription(part.ID).CurrentPeriodStart, part.CurrentPeriodEnd)
 }

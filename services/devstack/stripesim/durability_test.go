@@ -70,7 +70,7 @@ func runChild(dir string) error {
 
 func spawn(t *testing.T, dir string) (s *sim, kill func()) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env, cmd.Stderr = append(os.Environ(), childDir+"="+dir), os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -69,8 +69,7 @@ func (t *tx) licensedLines(sub *subscription) []*line {
 			l.Proration = true
 			fallthrough
 		default:
-			l.Description = optional(fmt.Sprintf("%d × %s (at %s / %s)", *item.Quantity, t.productName(item.Price),
-				unitPrice(item.Price), item.Price.Recurring.Interval))
+			l.Description = optional(t.describe(*item.Quantity, item.Price))
 		}
 		l.AmountExcludingTax = l.Amount
 		lines = append(lines, l)
@@ -103,7 +102,7 @@ func (t *tx) measure(l *line, customerID string) error {
 	l.Quantity = &used
 	l.Amount = l.Price.amount(used)
 	l.AmountExcludingTax = l.Amount
-	l.Description = optional(fmt.Sprintf("%d × %s (at %s / %s)", used, t.productName(l.Price), unitPrice(l.Price), l.Price.Recurring.Interval))
+	l.Description = optional(t.describe(used, l.Price))
 	return nil
 }
 
@@ -187,6 +186,10 @@ func (t *tx) productName(p *price) string {
 		return made.Name
 	}
 	return p.Product // the product was deleted: only a description depends on it
+}
+
+func (t *tx) describe(quantity int64, p *price) string {
+	return fmt.Sprintf("%d × %s (at %s / %s)", quantity, t.productName(p), unitPrice(p), p.Recurring.Interval)
 }
 
 func unitPrice(p *price) string {

@@ -174,6 +174,13 @@ func createBalanceTransaction(c *call) (any, error) {
 	return entry, updated(c.tx, cus, "customer.updated")
 }
 
+func retrieveBalanceTransaction(c *call) (any, error) {
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
+	return find[balanceTransaction](c.tx, c.request.PathValue("transaction"))
+}
+
 func listBalanceTransactions(c *call) (any, error) {
 	return list[balanceTransaction](c, "customer="+c.id(), nil)
 }

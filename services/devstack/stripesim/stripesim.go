@@ -3,8 +3,13 @@
 // a clock that can be moved, faults on demand and signed webhooks.
 //
 // Money is simulated too: every customer has a card that works until the
-// control endpoints say otherwise. All state is in one file below Config.Dir
-// and survives the death of the process at any moment.
+// control endpoints below /_sim say otherwise. All state is in one file below
+// Config.Dir and survives the death of the process at any moment.
+//
+// A parameter or an address that is not simulated is refused, never ignored: what
+// works here works at Stripe. Left out are taxes, credit notes, invoices that are
+// sent instead of charged, Checkout, the customer portal, Connect, 3-D Secure,
+// disputes, and schedules that do not come from a subscription.
 package stripesim
 
 import (

@@ -3,6 +3,7 @@ package stripesim
 import (
 	"errors"
 	"net/http"
+	"slices"
 
 	"tenure/services/devstack/stripesim/form"
 	"tenure/services/devstack/stripesim/store"
@@ -30,38 +31,57 @@ func createSubscription(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	sub := &subscription{
-		ID: newID("sub"), Object: "subscription", CollectionMethod: "charge_automatically",
-		Created: c.now, StartDate: c.now, CurrentPeriodStart: c.now, BillingCycleAnchor: c.now,
-		Customer: cus.ID, Metadata: map[string]string{}, Status: statusIncomplete,
-	}
-	sub.TrialSettings.EndBehavior.MissingPaymentMethod = "create_invoice"
-	sub.Items = listOf("/v1/subscription_items?subscription="+sub.ID, []*subscriptionItem{})
-	if err := c.readItems(sub); err != nil {
-		return nil, err
-	}
-	if err := c.readSettings(sub); err != nil {
-		return nil, err
-	}
+	sub := c.newSubscription(cus)
 	behavior := c.OneOf("payment_behavior", allowIncomplete, defaultIncomplete, errorIfIncomplete, pendingIfIncomplete)
 	if behavior == pendingIfIncomplete {
 		c.Complain("payment_behavior", "You cannot use `pending_if_incomplete` when creating a subscription.")
 	}
-	c.OneOf("proration_behavior", prorateCreate, prorateAlways, prorateNone)
-	extra, err := c.readExtraItems(sub)
+	free := c.OneOf("proration_behavior", prorateCreate, prorateAlways, prorateNone) == prorateNone
+	extra, err := c.readNew(sub)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.readStart(sub); err != nil {
-		return nil, err
+	if free && sub.TrialEnd == nil && sub.BillingCycleAnchor > c.now {
+		// Until the anchor nothing is charged, and there is no invoice.
+		sub.Status = statusActive
+		if err := c.scheduleStart(sub); err != nil {
+			return nil, err
+		}
+		return sub, created(c.tx, sub, "customer.subscription.created")
 	}
-	if err := c.Err(); err != nil {
+	return sub, c.start(sub, cus, extra, behavior)
+}
+
+func (t *tx) newSubscription(cus *customer) *subscription {
+	sub := &subscription{
+		ID: newID("sub"), Object: "subscription", CollectionMethod: "charge_automatically",
+		Created: t.now, StartDate: t.now, CurrentPeriodStart: t.now, BillingCycleAnchor: t.now,
+		Customer: cus.ID, Metadata: map[string]string{}, Status: statusIncomplete,
+	}
+	sub.TrialSettings.EndBehavior.MissingPaymentMethod = "create_invoice"
+	sub.Items = listOf("/v1/subscription_items?subscription="+sub.ID, []*subscriptionItem{})
+	return sub
+}
+
+// readNew takes all of a new subscription, and what else its first invoice charges.
+func (c *call) readNew(sub *subscription) ([]*invoiceItem, error) {
+	if err := c.readItems(sub); err != nil {
 		return nil, err
 	}
 	if len(sub.Items.Data) == 0 {
 		return nil, invalid("items", "Missing required param: items.")
 	}
-	return sub, c.start(sub, cus, extra, behavior)
+	if err := c.readStart(sub); err != nil {
+		return nil, err
+	}
+	if err := c.readSettings(sub); err != nil { // after the period, which a cancellation refers to
+		return nil, err
+	}
+	extra, err := c.readExtraItems(sub)
+	if err != nil {
+		return nil, err
+	}
+	return extra, c.Err()
 }
 
 // readStart takes what decides on the trial and on the first period.
@@ -77,7 +97,7 @@ func (c *call) readStart(sub *subscription) error {
 	}
 	c.Flag("trial_from_plan")
 	anchor := c.Int("billing_cycle_anchor")
-	if err := c.Err(); err != nil {
+	if err := c.Invalid(); err != nil {
 		return err
 	}
 	switch {
@@ -86,7 +106,6 @@ func (c *call) readStart(sub *subscription) error {
 	case sub.TrialEnd != nil:
 		sub.TrialStart = &sub.StartDate
 		sub.BillingCycleAnchor, sub.CurrentPeriodEnd = *sub.TrialEnd, *sub.TrialEnd
-	case len(sub.Items.Data) == 0: // complained about by the caller
 	case anchor != nil && *anchor < c.now:
 		return invalid("billing_cycle_anchor", "billing_cycle_anchor must be in the future.")
 	case anchor != nil:
@@ -206,15 +225,14 @@ func (t *tx) applyItem(sub *subscription, p *form.Params) error {
 		sub.Items.Data = append(sub.Items.Data, item)
 	}
 	if gone {
-		kept := []*subscriptionItem{}
-		for _, other := range sub.Items.Data {
-			if other != item {
-				kept = append(kept, other)
-			}
-		}
-		sub.Items.Data = kept
+		sub.Items.Data = slices.DeleteFunc(sub.Items.Data, func(i *subscriptionItem) bool { return i == item })
 		return nil
 	}
+	return t.setItem(item, p)
+}
+
+// setItem takes an item's price, quantity and metadata.
+func (t *tx) setItem(item *subscriptionItem, p *form.Params) error {
 	if quantity := p.Int("quantity"); quantity != nil {
 		item.Quantity = quantity
 	}

@@ -65,21 +65,15 @@ var pendingParams = []string{
 }
 
 func (c *call) readChange(ch *change) error {
-	ch.behavior = c.OneOf("payment_behavior", allowIncomplete, defaultIncomplete, errorIfIncomplete, pendingIfIncomplete)
+	if err := c.readProration(ch); err != nil {
+		return err
+	}
 	if ch.behavior == pendingIfIncomplete {
 		for _, name := range c.Names() {
 			if !slices.Contains(pendingParams, name) {
 				return invalid(name, "When `payment_behavior` is set to `pending_if_incomplete`, you can only pass: "+
 					"add_invoice_items, billing_cycle_anchor, items, proration_behavior, proration_date, trial_end. You passed %s.", name)
 			}
-		}
-	}
-	if ch.proration = c.OneOf("proration_behavior", prorateCreate, prorateAlways, prorateNone); ch.proration == "" {
-		ch.proration = prorateCreate
-	}
-	if at := c.Int("proration_date"); at != nil {
-		if ch.at = *at; ch.at < ch.before.CurrentPeriodStart || ch.at > ch.before.CurrentPeriodEnd {
-			return invalid("proration_date", "Invalid proration date: it must be within the current billing period.")
 		}
 	}
 	if err := c.readItems(ch.after); err != nil {
@@ -98,6 +92,20 @@ func (c *call) readChange(ch *change) error {
 		return err
 	}
 	return c.readSettings(ch.after)
+}
+
+// readProration takes how a change is charged.
+func (c *call) readProration(ch *change) error {
+	ch.behavior = c.OneOf("payment_behavior", allowIncomplete, defaultIncomplete, errorIfIncomplete, pendingIfIncomplete)
+	if ch.proration = c.OneOf("proration_behavior", prorateCreate, prorateAlways, prorateNone); ch.proration == "" {
+		ch.proration = prorateCreate
+	}
+	if at := c.Int("proration_date"); at != nil {
+		if ch.at = *at; ch.at < ch.before.CurrentPeriodStart || ch.at > ch.before.CurrentPeriodEnd {
+			return invalid("proration_date", "Invalid proration date: it must be within the current billing period.")
+		}
+	}
+	return nil
 }
 
 func (c *call) readTrialEnd(ch *change) error {
@@ -145,7 +153,25 @@ func (t *tx) change(ch *change) (*subscription, error) {
 	if reset || (ch.proration == prorateAlways && len(items) > 0) {
 		return t.invoiceChange(ch, reset)
 	}
-	return ch.after, updated(t, ch.after, "customer.subscription.updated")
+	return ch.after, t.changed(ch.after)
+}
+
+// changed stores a subscription with other items. Those are then the items of the
+// current phase, too: a schedule must not bring back what was changed by hand.
+func (t *tx) changed(sub *subscription) error {
+	if sub.Schedule != nil {
+		s, err := store.Get[schedule](t.Tx, *sub.Schedule)
+		if err != nil {
+			return err
+		}
+		if p := s.current(t.now); p != nil {
+			p.Items = phaseOf(sub).Items
+		}
+		if err := updated(t, s, "subscription_schedule.updated"); err != nil {
+			return err
+		}
+	}
+	return updated(t, sub, "customer.subscription.updated")
 }
 
 // resetPeriod begins a new billing period when the change asks for it, or brings
@@ -214,7 +240,7 @@ func (t *tx) invoiceChange(ch *change, reset bool) (*subscription, error) {
 	inv.SubscriptionProration = &ch.at
 	if ch.behavior != pendingIfIncomplete {
 		ch.after.LatestInvoice = &inv.ID
-		if err := updated(t, ch.after, "customer.subscription.updated"); err != nil {
+		if err := t.changed(ch.after); err != nil {
 			return nil, err
 		}
 		return ch.after, t.collect(inv, ch.after, ch.behavior)
@@ -263,7 +289,7 @@ func (t *tx) applyPending(sub *subscription) error {
 			return err
 		}
 	}
-	if err := updated(t, sub, "customer.subscription.updated"); err != nil || stored.PendingUpdate == nil {
+	if err := t.changed(sub); err != nil || stored.PendingUpdate == nil {
 		return err // an update that was paid at once has never been pending
 	}
 	return t.emit("customer.subscription.pending_update_applied", sub, nil)

@@ -267,6 +267,9 @@ func (p *Params) complain(code, param, message string) {
 	}
 }
 
+// Invalid is the first complaint of the parameters read so far.
+func (p *Params) Invalid() error { return *p.first }
+
 // Err is the first complaint, or else the first parameter that nobody has
 // asked for. Call it after all parameters were read and before any effect.
 func (p *Params) Err() error {

@@ -158,8 +158,28 @@ func deleteCustomer(c *call) (any, error) {
 	if err := c.Delete(cus); err != nil {
 		return nil, err
 	}
+	if err := c.SetValue(deletedKey(cus.ID), true); err != nil {
+		return nil, err
+	}
 	gone := deleted{ID: cus.ID, Object: "customer", Deleted: true}
 	return gone, c.emit("customer.deleted", cus, nil)
+}
+
+// deletedKey is where a deleted customer leaves its id: Stripe still answers for it.
+func deletedKey(id string) string { return "deleted " + id }
+
+func retrieveCustomer(c *call) (any, error) {
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
+	var gone bool
+	if err := c.tx.Value(deletedKey(c.id()), &gone); err != nil {
+		return nil, err
+	}
+	if gone {
+		return deleted{ID: c.id(), Object: "customer", Deleted: true}, nil
+	}
+	return find[customer](c.tx, c.id())
 }
 
 func listCustomers(c *call) (any, error) {

@@ -8,7 +8,7 @@ var endpoints = map[string]handler{
 	"POST /v1/customers":                                        createCustomer,
 	"GET /v1/customers":                                         listCustomers,
 	"GET /v1/customers/search":                                  searchCustomers,
-	"GET /v1/customers/{id}":                                    retrieve[customer],
+	"GET /v1/customers/{id}":                                    retrieveCustomer,
 	"POST /v1/customers/{id}":                                   updateCustomer,
 	"DELETE /v1/customers/{id}":                                 deleteCustomer,
 	"GET /v1/customers/{id}/balance_transactions":               listBalanceTransactions,

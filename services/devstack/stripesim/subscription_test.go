@@ -172,6 +172,14 @@ func TestCancellation(t *testing.T) {
 			t.Errorf("a second cancellation answers %v", err)
 		}
 	})
+	t.Run("with its customer", func(t *testing.T) {
+		sub := s.subscribe("e", p)
+		gone, err := s.api.Customers.Del(sub.Customer.ID, nil)
+		equal(t, "deleted", must(t, gone, err).Deleted, true)
+		equal(t, "status", s.subscription(sub.ID).Status, stripe.SubscriptionStatusCanceled)
+		left, err := s.api.Customers.Get(sub.Customer.ID, nil)
+		equal(t, "left", must(t, left, err).Deleted, true)
+	})
 	t.Run("now, with what is left credited", func(t *testing.T) {
 		sub := s.subscribe("d", p)
 		must(t, sub, second(s.api.Subscriptions.Cancel(sub.ID, &stripe.SubscriptionCancelParams{

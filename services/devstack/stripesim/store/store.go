@@ -17,8 +17,8 @@ import (
 // ErrNotFound is an object that was never stored, or was deleted.
 var ErrNotFound = errors.New("not found")
 
-// Object is anything kept under an id. Kind and Index are called on a nil
-// receiver's type too, so Kind must not look at the value.
+// Object is anything kept under an id. Kind is also called on a nil pointer, so it
+// must not look at the value.
 type Object interface {
 	Key() string
 	Kind() string
@@ -110,12 +110,6 @@ func (t *Tx) read(kind, id string) (seq uint64, data []byte) {
 		return 0, nil
 	}
 	return binary.BigEndian.Uint64(record), record[8:]
-}
-
-// Raw is the stored JSON of an object, nil when there is none.
-func (t *Tx) Raw(kind, id string) json.RawMessage {
-	_, data := t.read(kind, id)
-	return slices.Clone(data)
 }
 
 // Put stores an object and moves it between the lists it names. Its place in

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -118,7 +121,7 @@ func (s *system) changePlan(api *client.Client, dice *rand.Rand, id string, n in
 		c.plan = ladder[1+dice.IntN(3)]
 	}
 	c.command = "downgrade"
-	if strings.Index("free starter professional enterprise", c.plan) > strings.Index("free starter professional enterprise", tenant.Plan) {
+	if slices.Index(ladder, c.plan) > slices.Index(ladder, tenant.Plan) {
 		c.command = "upgrade"
 	}
 	op := untilAnswered(ctx, func() (client.Operation, error) {
@@ -199,13 +202,28 @@ type subscription struct {
 	} `json:"items"`
 }
 
-// plan is the last part of the price's lookup key.
+// plan is the one that the price's lookup key names.
 func (s subscription) plan() string {
 	if len(s.Items.Data) == 0 {
 		return ""
 	}
 	key := s.Items.Data[0].Price.LookupKey
-	return key[strings.LastIndexAny(key, "_-:/.")+1:]
+	if i := slices.IndexFunc(ladder, func(plan string) bool { return strings.Contains(key, plan) }); i >= 0 {
+		return ladder[i]
+	}
+	return key
+}
+
+// stripe reads from the simulator's API with the key that the dev stack made up.
+func (s *system) stripe(path string) (int, string) {
+	s.t.Helper()
+	content, err := os.ReadFile(filepath.Join(s.dir, "state", "stack.json"))
+	require.NoError(s.t, err)
+	var secrets struct {
+		Key string `json:"stripe_api_key"`
+	}
+	require.NoError(s.t, json.Unmarshal(content, &secrets))
+	return s.callAs(secrets.Key, "GET", s.at.Stripe+path, "")
 }
 
 // subscriptions asks the simulator as Stripe's API is asked.
@@ -214,7 +232,7 @@ func (s *system) subscriptions(id string) []subscription {
 	var found []subscription
 	after := ""
 	for {
-		status, body := s.call("GET", s.at.Stripe+"/v1/subscriptions?limit=100&status=all"+after, "")
+		status, body := s.stripe("/v1/subscriptions?limit=100&status=all" + after)
 		require.Equal(s.t, 200, status, body)
 		var page struct {
 			Data    []subscription `json:"data"`

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -10,20 +12,44 @@ import (
 
 	"tenure/shared/eventlog"
 	"tenure/shared/testkit"
-	"time"
 )
 
 // settled waits until nothing is under way: no operation runs, every log is published, every consumer has caught up.
 func (s *system) settled(db *pgxpool.Pool) {
 	s.t.Helper()
-	testkit.WaitFor(s.t, 3*time.Minute, "everything to settle", func() bool {
-		var busy bool
-		err := db.QueryRow(s.context(10*time.Second), `SELECT
-			EXISTS (SELECT FROM lifecycle.operations WHERE status IN ('pending', 'running'))
-			OR EXISTS (SELECT FROM lifecycle.partitions p JOIN lifecycle.relays r ON r.partition = p.id WHERE r.published < p.sequence)
-			OR EXISTS (SELECT FROM billing.partitions p JOIN billing.relays r ON r.partition = p.id WHERE r.published < p.sequence)`).Scan(&busy)
-		return err == nil && !busy && s.behind(db) == ""
+	why := "not asked yet"
+	s.t.Cleanup(func() {
+		if s.t.Failed() && why != "" {
+			s.t.Logf("not settled: %s", why)
+		}
 	})
+	testkit.WaitFor(s.t, 2*time.Minute, "everything to settle", func() bool {
+		why = s.unsettled(db)
+		return why == ""
+	})
+}
+
+// unsettled names something that is still under way, or "".
+func (s *system) unsettled(db *pgxpool.Pool) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var running string
+	err := db.QueryRow(ctx, `SELECT coalesce((SELECT view::text FROM lifecycle.operations WHERE status IN ('pending', 'running') LIMIT 1), '')`).Scan(&running)
+	if err != nil {
+		return err.Error()
+	}
+	if running != "" {
+		return "operation " + running
+	}
+	for _, service := range []string{"lifecycle", "billing"} {
+		var waiting int64
+		err := db.QueryRow(ctx, `SELECT coalesce(sum(p.sequence - r.published), 0) FROM `+service+`.partitions p
+			JOIN `+service+`.relays r ON r.partition = p.id`).Scan(&waiting)
+		if err != nil || waiting > 0 {
+			return fmt.Sprintf("%s has %d events to publish (%v)", service, waiting, err)
+		}
+	}
+	return s.behind(db)
 }
 
 // consumers of the lifecycle's events and where each keeps its place.

@@ -75,18 +75,22 @@ type system struct {
 // start runs `tenure dev` on a new directory; settings are environment variables.
 func start(t *testing.T, settings ...string) *system {
 	t.Helper()
-	s := &system{t: t, dir: t.TempDir(), env: append(os.Environ(), settings...), http: &http.Client{Timeout: time.Minute}}
+	dir, err := os.MkdirTemp("", "tenure-e2e-*")
+	require.NoError(t, err)
+	s := &system{t: t, dir: dir, env: append(os.Environ(), settings...), http: &http.Client{Timeout: time.Minute}}
 	log, err := os.Create(filepath.Join(s.dir, "log"))
 	require.NoError(t, err)
 	s.log = log
 	s.launch()
 	t.Cleanup(func() {
 		s.stop()
+		_ = log.Close()
 		if t.Failed() {
 			content, _ := os.ReadFile(log.Name())
-			t.Logf("the end of its log:\n%s", tail(string(content), 60))
+			t.Logf("its state is kept in %s; the end of its log:\n%s", s.dir, tail(string(content), 60))
+			return
 		}
-		_ = log.Close()
+		_ = os.RemoveAll(s.dir)
 	})
 	return s
 }
@@ -163,12 +167,17 @@ func (s *system) await(id, state string) client.Tenant {
 	return tenant
 }
 
-// call sends a request and returns status and body.
+// call sends a request as the operator and returns status and body.
 func (s *system) call(method, url, body string) (int, string) {
+	s.t.Helper()
+	return s.callAs(s.at.OperatorToken, method, url, body)
+}
+
+func (s *system) callAs(token, method, url, body string) (int, string) {
 	s.t.Helper()
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	require.NoError(s.t, err)
-	req.Header.Set("Authorization", "Bearer "+s.at.OperatorToken)
+	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
 	res, err := s.http.Do(req)
 	require.NoError(s.t, err)

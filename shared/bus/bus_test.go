@@ -121,6 +121,26 @@ func TestATenantsOrderSurvivesRetries(t *testing.T) {
 	require.Equal(t, []int64{1, 2, 3, 4}, rec.of("b"))
 }
 
+// TestARedeliveryBehindItsSuccessors is what a crash leaves: the stream gives 2 and 3 first, and 1 again after the ack wait.
+func TestARedeliveryBehindItsSuccessors(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	next := int64(1)
+	rec := newRecorder(func(e events.Event, _ int) error {
+		if e.Sequence > next {
+			return fault.RetryAfter(errors.New("early"), 10*time.Millisecond)
+		}
+		next = e.Sequence + 1
+		return nil
+	})
+	for _, seq := range []int64{2, 3, 1} {
+		r.publish(t, "a", seq)
+	}
+	r.consume(t, rec.handle)
+	testkit.WaitFor(t, 10*time.Second, "all three", func() bool { return len(rec.of("a")) == 3 })
+	require.Equal(t, []int64{1, 2, 3}, rec.of("a"))
+}
+
 func TestFiveTriesParkOneTenantAndReplayTakesItUp(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -42,9 +42,10 @@ type ConsumerConfig struct {
 }
 
 const (
-	ackWait = 60 * time.Second
+	// ackWait is how long what a killed process had in hand stays with it, before another gets it.
+	ackWait = 10 * time.Second
 	// heartbeat tells the server that messages in hand are not lost; well below ackWait.
-	heartbeat = 20 * time.Second
+	heartbeat = 3 * time.Second
 	// maxPending bounds what is in hand: memory, and what comes again after a crash.
 	maxPending = 16 << 10
 	// maxTries is after how many failures a message becomes a dead letter.

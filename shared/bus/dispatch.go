@@ -1,9 +1,11 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -31,7 +33,8 @@ type queue struct {
 	working  bool
 	waiting  bool // until its retry
 	queued   bool // in ready
-	tries    int  // failures of messages[0]
+	failing  string
+	tries    int // failures of the event called failing
 }
 
 type result struct {
@@ -124,6 +127,10 @@ func (d *dispatcher) start(ctx context.Context) {
 		key := d.ready[0]
 		d.ready = d.ready[1:]
 		q := d.queues[key]
+		if !d.cfg.Whole {
+			// A redelivery arrives behind its successors, which wait for it.
+			slices.SortStableFunc(q.messages, func(a, b Message) int { return cmp.Compare(a.Event.Sequence, b.Event.Sequence) })
+		}
 		q.queued, q.working = false, true
 		part := q.messages[:min(len(q.messages), d.cfg.MaxBatch)]
 		d.busy++
@@ -144,9 +151,6 @@ func (d *dispatcher) finish(ctx context.Context, r result) {
 	q := d.queues[r.key]
 	q.working = false
 	q.messages = q.messages[r.done:]
-	if r.done > 0 {
-		q.tries = 0
-	}
 	if r.err != nil && ctx.Err() == nil && len(q.messages) > 0 {
 		d.fail(ctx, r.key, q, r.err)
 	}
@@ -160,6 +164,10 @@ func (d *dispatcher) finish(ctx context.Context, r result) {
 // fail decides about the message that stopped a handler.
 func (d *dispatcher) fail(ctx context.Context, key string, q *queue, err error) {
 	what, delay := judge(err)
+	first := q.messages[0]
+	if q.failing != first.Event.ID {
+		q.failing, q.tries = first.Event.ID, 0
+	}
 	if what == retry {
 		q.tries++
 		if q.tries >= maxTries {
@@ -168,14 +176,12 @@ func (d *dispatcher) fail(ctx context.Context, key string, q *queue, err error) 
 			delay = backoff(q.tries)
 		}
 	}
-	first := q.messages[0]
 	if what != reject {
 		slog.DebugContext(ctx, "handler failed; the tenant waits", "consumer", d.cfg.Name, "event", first.Event.ID, "tries", q.tries, "delay", delay, "error", err)
 		q.waiting = true
 		time.AfterFunc(delay, func() { d.retries <- key }) // the buffer holds every key there can be
 		return
 	}
-	q.tries = 0
 	parked := ""
 	if first.Event.Sequence > 0 && !fault.IsConflict(err) {
 		parked = orderKey(first.Event) // those behind it may not overtake it

@@ -104,7 +104,7 @@ func (b *Bus) PublishBatch(ctx context.Context, batch []eventlog.Message) (confi
 	}
 	acks := make([]jetstream.PubAckFuture, 0, len(batch))
 	for i := range batch {
-		f, err := b.js.PublishMsgAsync(message(batch[i].Subject, batch[i].ID, batch[i].Data))
+		f, err := b.js.PublishMsgAsync(message(batch[i].Subject, batch[i].ID, batch[i].Data), jetstream.WithStallWait(confirmTimeout))
 		if err != nil {
 			break // the acks already under way tell how far we got
 		}

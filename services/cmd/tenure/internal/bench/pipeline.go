@@ -94,7 +94,7 @@ func (p *pipeline) publish(tenant string, payload events.Payload) (jetstream.Pub
 	p.mu.Lock()
 	p.sent[e.ID] = time.Now()
 	p.mu.Unlock()
-	return p.js.PublishAsync(events.BusSubject(e.Type, tenant), body)
+	return p.js.PublishAsync(events.BusSubject(e.Type, tenant), body, jetstream.WithStallWait(patience))
 }
 
 func name(i int) string { return "bench-" + strconv.Itoa(i) }

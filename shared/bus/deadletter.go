@@ -33,7 +33,8 @@ func Migrate(ctx context.Context, databaseURL string) error {
 	return pg.Migrate(ctx, databaseURL, Schema, files)
 }
 
-// deadLetters is one consumer's part of the table, with the parked keys in memory. Its dispatcher alone uses it.
+// deadLetters is one consumer's part of the table, with the parked keys in memory. Its dispatcher's goroutine alone reads
+// and writes those.
 type deadLetters struct {
 	db       *pgxpool.Pool
 	consumer string
@@ -120,25 +121,15 @@ func RequestReplay(ctx context.Context, q pg.Querier, id int64) (bool, error) {
 	return tag.RowsAffected() == 1, nil
 }
 
-// replay handles what an operator asked to try again, and what is parked behind it, in order. A failure keeps the rest
-// parked. It runs on the dispatcher's goroutine while no worker is busy with the same tenant: parked tenants have no queue.
-func (d *dispatcher) replay(ctx context.Context) {
-	for ctx.Err() == nil {
-		more, err := d.letters.replayOne(ctx, d.cfg.Handler)
-		if err != nil || !more {
-			return
-		}
-	}
-}
-
-// next is the oldest message to replay: one that was asked for and has no older one of its key in front, or one whose
-// predecessor of the same key was replayed because of such a request.
+// nextReplay is the oldest message that is to be handled again and has no older one of its key in front.
 const nextReplay = `SELECT id, parked_key, headers, payload, subject FROM bus.dead_letters d
 	WHERE consumer = $1 AND replayed_at IS NULL AND replay_requested_at IS NOT NULL
 	AND (parked_key = '' OR NOT EXISTS (SELECT FROM bus.dead_letters o WHERE o.consumer = d.consumer
 		AND o.parked_key = d.parked_key AND o.replayed_at IS NULL AND o.id < d.id))
-	ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`
+	ORDER BY id LIMIT 1`
 
+// replayOne handles the next message that an operator asked to try again, or that is parked behind one. A failure keeps
+// it, and those behind it, where they are. Two processes may do so at once: inboxes know what was taken.
 func (d *deadLetters) replayOne(ctx context.Context, handle Handler) (more bool, err error) {
 	var id int64
 	var key, subject string
@@ -161,7 +152,7 @@ func (d *deadLetters) replayOne(ctx context.Context, handle Handler) (more bool,
 	if err != nil {
 		return false, err
 	}
-	return true, d.loadParked(ctx)
+	return true, nil
 }
 
 func (d *deadLetters) handleAgain(ctx context.Context, headers, payload []byte, subject string, handle Handler) error {

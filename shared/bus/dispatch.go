@@ -22,10 +22,13 @@ type dispatcher struct {
 	incoming chan jetstream.Msg
 	results  chan result
 	retries  chan string // keys whose delay is over
+	replayed chan bool   // a replay has ended; true: there may be more
 
 	queues map[string]*queue
 	ready  []string // keys with messages and nobody at work, in order of arrival
 	busy   int
+	// replaying: an operator's replay runs beside the workers. What it handles is parked, so that no queue has it too.
+	replaying bool
 }
 
 type queue struct {
@@ -49,7 +52,7 @@ func newDispatcher(cfg ConsumerConfig, letters *deadLetters) *dispatcher {
 	}
 	return &dispatcher{
 		cfg: cfg, letters: letters, incoming: make(chan jetstream.Msg, 2*cfg.MaxBatch), results: make(chan result, cfg.Workers),
-		retries: make(chan string, maxPending), queues: map[string]*queue{},
+		retries: make(chan string, maxPending), replayed: make(chan bool, 1), queues: map[string]*queue{},
 	}
 }
 
@@ -78,6 +81,8 @@ func (d *dispatcher) run(ctx context.Context) error {
 			d.heartbeat()
 		case <-replays.C:
 			d.replay(ctx)
+		case more := <-d.replayed:
+			d.endReplay(ctx, more)
 		case <-ctx.Done():
 			return d.drain(ctx)
 		}
@@ -226,8 +231,39 @@ func (d *dispatcher) heartbeat() {
 	}
 }
 
+// replay handles one message that an operator asked to try again, unless one is being handled already.
+func (d *dispatcher) replay(ctx context.Context) {
+	if d.replaying {
+		return
+	}
+	d.replaying = true
+	go func() { // ends with the handler; its report is awaited by drain
+		more, err := d.letters.replayOne(ctx, d.cfg.Handler)
+		if err != nil && ctx.Err() == nil {
+			slog.WarnContext(ctx, "replay", "consumer", d.cfg.Name, "error", err)
+		}
+		d.replayed <- more && err == nil
+	}()
+}
+
+// endReplay looks which tenants are parked still, and goes on with those that are to be replayed.
+func (d *dispatcher) endReplay(ctx context.Context, more bool) {
+	d.replaying = false
+	if !more {
+		return
+	}
+	if err := d.letters.loadParked(ctx); err != nil {
+		slog.WarnContext(ctx, "replay", "consumer", d.cfg.Name, "error", err)
+		return // the parked stay parked; the next tick tries again
+	}
+	d.replay(ctx)
+}
+
 // drain waits for the workers (their context has ended) and gives back what nobody worked on.
 func (d *dispatcher) drain(ctx context.Context) error {
+	if d.replaying {
+		<-d.replayed
+	}
 	for d.busy > 0 {
 		d.finish(ctx, <-d.results)
 	}

@@ -47,14 +47,15 @@ const VaultStore = "tenure/vault"
 func ParticipantStore(participant string) string { return "participant/" + participant }
 
 // Unfinished tells what keeps the purge from being called complete: of the stores named in listed, of the
-// participants', and of any other that was ever counted, each one that was not found empty at its last look.
+// participants', and of any other that was ever counted, each one that was not found empty at its last look. The vault
+// counts when it is listed: its turn comes when everything else is done.
 func (p Purge) Unfinished(listed []string) []string {
 	wanted := slices.Clone(listed)
 	for _, name := range p.Participants {
 		wanted = append(wanted, ParticipantStore(name))
 	}
 	for _, s := range p.Stores {
-		if !slices.Contains(wanted, s.Name) {
+		if s.Name != VaultStore && !slices.Contains(wanted, s.Name) {
 			wanted = append(wanted, s.Name) // it was taken off the data map while it was erased
 		}
 	}

@@ -75,6 +75,17 @@ func TestUnfinished(t *testing.T) {
 	}
 }
 
+func TestVaultCountsWhenItsTurnHasCome(t *testing.T) {
+	p := whole()
+	p.Stores = append(p.Stores, purge.Store{Name: purge.VaultStore, Before: ptr[int64](1)}) // its erasing was broken off
+	if left := p.Unfinished([]string{"documents"}); left != nil {
+		t.Errorf("before its turn: %q", left)
+	}
+	if left := p.Unfinished([]string{"documents", purge.VaultStore}); len(left) != 1 {
+		t.Errorf("at its turn: %q", left)
+	}
+}
+
 func TestCertificateSaysWhatWasDone(t *testing.T) {
 	got, err := whole().Certificate([]string{"documents"}, purge.ChainHead{Version: 49, EventID: "acme.49"}, at(10))
 	if err != nil {

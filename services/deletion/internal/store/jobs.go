@@ -101,7 +101,7 @@ func Complete(ctx context.Context, q pg.Querier, j *Job, result json.RawMessage)
 
 // Fail ends a job until the step is asked for again.
 func Fail(ctx context.Context, q pg.Querier, j *Job, reason string) error {
-	return held(ctx, q, j, `status = 'failed', error = $4`, reason)
+	return held(ctx, q, j, `status = 'failed', error = $4, lease_until = '-infinity'`, reason)
 }
 
 // Retry counts a failure and lets the job be claimed again after a delay.

@@ -4,6 +4,7 @@ package deletion
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -63,6 +64,9 @@ func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
 	signer, err := certificate.ParseSigner(cfg.SigningKey)
 	if err != nil {
 		return nil, fmt.Errorf("TENURE_SIGNING_KEY: %w", err)
+	}
+	if d.Vault == nil {
+		return nil, errors.New("TENURE_VAULT_KEY is not set: without it no personal data can be destroyed")
 	}
 	s := &service{bus: d.Bus}
 	if err := s.openDatabase(ctx, d, signer); err != nil {

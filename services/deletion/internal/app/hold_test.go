@@ -110,8 +110,11 @@ func TestFreshStartThatIsGivenUp(t *testing.T) {
 	w := newWorld(t, s)
 	p := w.pause(s, false)
 	w.start(w.app)
-	w.send(freshStart("erase", time.Now().Add(time.Second)))
+	w.send(freshStart("erase", time.Now().Add(patience)))
 	testkit.Receive(t, patience, p.entered)
+	if _, err := w.db.Exec(t.Context(), `UPDATE jobs SET deadline = now()`); err != nil {
+		t.Fatal(err)
+	}
 	w.jobError("erase", "the time for the step is over")
 	if rows, erased := s.state(); rows != 9 || erased != 1 {
 		t.Errorf("%d rows are left after %d calls", rows, erased)

@@ -12,7 +12,6 @@ import (
 
 	"tenure/services/billing/internal/app"
 	"tenure/services/billing/internal/meter"
-	"tenure/services/billing/internal/plan"
 	"tenure/services/billing/internal/store"
 	"tenure/services/billing/internal/stripeapi"
 	"tenure/services/billing/internal/webhook"
@@ -21,6 +20,7 @@ import (
 	"tenure/shared/eventlog"
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
+	"tenure/shared/plans"
 	"tenure/shared/runner"
 )
 
@@ -80,7 +80,7 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if s.log, err = eventlog.Open(ctx, s.db, eventlog.Config{Service: schema, Partitions: partitions}); err != nil {
 		return nil, err
 	}
-	catalogue := plan.Default()
+	catalogue := plans.Default()
 	s.store = store.New(s.db, s.log)
 	s.stripe = stripeapi.New(stripeapi.Config{Key: s.settings.APIKey, Base: s.settings.APIBase, Catalogue: catalogue})
 	s.app = app.New(s.store, s.stripe, catalogue, time.Now)

@@ -1,12 +1,15 @@
 package events
 
+// What commands say in words is bounded here, by their schemas: it comes back in events, once in the reason and once
+// more in a refusal, and a command that was let in must never make an event too large for the bus.
+
 // Register signs a tenant up. The one command with personal data.
 type Register struct {
-	Name  string `json:"name" jsonschema:"minLength=1"`
-	Email string `json:"email" jsonschema:"format=email"`
-	Plan  string `json:"plan" jsonschema:"minLength=1"`
+	Name  string `json:"name" jsonschema:"minLength=1,maxLength=200"`
+	Email string `json:"email" jsonschema:"format=email,maxLength=320"`
+	Plan  string `json:"plan" jsonschema:"minLength=1,maxLength=64"`
 	// Region selects the retention policy and where data is kept.
-	Region string `json:"region,omitempty"`
+	Region string `json:"region,omitempty" jsonschema:"maxLength=64"`
 	// GDPR limits the retention after deletion to 30 days.
 	GDPR bool `json:"gdpr,omitempty"`
 	// TrialDays of 24 hours; 0 is no trial.
@@ -25,7 +28,7 @@ func (*ConfirmPayment) EventType() string { return "tenure.command.confirm_payme
 
 // CancelSignup gives up a sign-up that was not paid for.
 type CancelSignup struct {
-	Reason string `json:"reason,omitempty"`
+	Reason string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
 }
 
 // EventType names the type on the bus.
@@ -40,7 +43,7 @@ func (*RetryProvisioning) EventType() string { return "tenure.command.retry_prov
 
 // Abandon gives up a failed provisioning: releases, refunds, frees the id.
 type Abandon struct {
-	Reason string `json:"reason,omitempty"`
+	Reason string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
 }
 
 // EventType names the type on the bus.
@@ -48,10 +51,10 @@ func (*Abandon) EventType() string { return "tenure.command.abandon.v1" }
 
 // Upgrade asks for a higher plan.
 type Upgrade struct {
-	Plan   string `json:"plan" jsonschema:"minLength=1"`
-	Reason string `json:"reason,omitempty"`
+	Plan   string `json:"plan" jsonschema:"minLength=1,maxLength=64"`
+	Reason string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
 	// PlanHash is what a preview answered; when the plan file has changed since, the command is refused (plan_changed).
-	PlanHash string `json:"plan_hash,omitempty"`
+	PlanHash string `json:"plan_hash,omitempty" jsonschema:"maxLength=64"`
 }
 
 // EventType names the type on the bus.
@@ -59,14 +62,14 @@ func (*Upgrade) EventType() string { return "tenure.command.upgrade.v1" }
 
 // Downgrade asks for a lower plan.
 type Downgrade struct {
-	Plan string `json:"plan" jsonschema:"minLength=1"`
+	Plan string `json:"plan" jsonschema:"minLength=1,maxLength=64"`
 	// At is period_end (default) or now.
 	At string `json:"at,omitempty" jsonschema:"enum=period_end,enum=now"`
 	// Resolution of data over the new limits: refuse (default), freeze or archive.
 	Resolution string `json:"resolution,omitempty" jsonschema:"enum=refuse,enum=freeze,enum=archive"`
-	Reason     string `json:"reason,omitempty"`
+	Reason     string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
 	// PlanHash is what a preview answered, as in Upgrade.
-	PlanHash string `json:"plan_hash,omitempty"`
+	PlanHash string `json:"plan_hash,omitempty" jsonschema:"maxLength=64"`
 }
 
 // EventType names the type on the bus.
@@ -88,7 +91,7 @@ func (*ConvertTrial) EventType() string { return "tenure.command.convert_trial.v
 
 // Suspend closes access.
 type Suspend struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason" jsonschema:"maxLength=1000"`
 	// Block is admin (default) or abuse.
 	Block string `json:"block,omitempty" jsonschema:"enum=admin,enum=abuse"`
 }
@@ -98,7 +101,7 @@ func (*Suspend) EventType() string { return "tenure.command.suspend.v1" }
 
 // Resume lifts the admin and abuse blocks.
 type Resume struct {
-	Reason string `json:"reason,omitempty"`
+	Reason string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
 }
 
 // EventType names the type on the bus.
@@ -109,7 +112,7 @@ type Export struct {
 	// Since leaves out what did not change after this RFC 3339 time.
 	Since string `json:"since,omitempty" jsonschema:"format=date-time"`
 	// Include names the kinds of data that are wanted; empty is all.
-	Include []string `json:"include,omitempty" jsonschema:"enum=documents,enum=vectors,enum=usage,enum=billing,enum=audit"`
+	Include []string `json:"include,omitempty" jsonschema:"maxItems=16,enum=documents,enum=vectors,enum=usage,enum=billing,enum=audit"`
 }
 
 // EventType names the type on the bus.
@@ -117,7 +120,7 @@ func (*Export) EventType() string { return "tenure.command.export.v1" }
 
 // CancelExport stops the running export.
 type CancelExport struct {
-	ExportID string `json:"export_id" jsonschema:"minLength=1"`
+	ExportID string `json:"export_id" jsonschema:"minLength=1,maxLength=64"`
 }
 
 // EventType names the type on the bus.
@@ -127,8 +130,8 @@ func (*CancelExport) EventType() string { return "tenure.command.cancel_export.v
 type Delete struct {
 	// RetentionDays of 24 hours. Absent is the policy's default; anything outside its range is refused, never corrected.
 	RetentionDays *int   `json:"retention_days,omitempty"`
-	Reason        string `json:"reason,omitempty"`
-	Confirm       string `json:"confirm,omitempty"`
+	Reason        string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
+	Confirm       string `json:"confirm,omitempty" jsonschema:"maxLength=64"`
 }
 
 // EventType names the type on the bus.
@@ -136,7 +139,7 @@ func (*Delete) EventType() string { return "tenure.command.delete.v1" }
 
 // CancelDeletion brings a leaving tenant back as it was.
 type CancelDeletion struct {
-	Reason string `json:"reason,omitempty"`
+	Reason string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
 }
 
 // EventType names the type on the bus.
@@ -144,10 +147,10 @@ func (*CancelDeletion) EventType() string { return "tenure.command.cancel_deleti
 
 // Reactivate brings a suspended, leaving or deleted tenant back.
 type Reactivate struct {
-	Plan string `json:"plan,omitempty"`
+	Plan string `json:"plan,omitempty" jsonschema:"maxLength=64"`
 	// RestoreData is true when it is absent.
 	RestoreData *bool  `json:"restore_data,omitempty"`
-	Reason      string `json:"reason,omitempty"`
+	Reason      string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
 }
 
 // EventType names the type on the bus.
@@ -155,7 +158,7 @@ func (*Reactivate) EventType() string { return "tenure.command.reactivate.v1" }
 
 // PlaceHold forbids destruction.
 type PlaceHold struct {
-	Reason string `json:"reason"`
+	Reason string `json:"reason" jsonschema:"maxLength=1000"`
 }
 
 // EventType names the type on the bus.
@@ -163,8 +166,8 @@ func (*PlaceHold) EventType() string { return "tenure.command.place_hold.v1" }
 
 // ReleaseHold lifts one legal hold, or all when HoldID is empty.
 type ReleaseHold struct {
-	HoldID string `json:"hold_id,omitempty"`
-	Reason string `json:"reason,omitempty"`
+	HoldID string `json:"hold_id,omitempty" jsonschema:"maxLength=64"`
+	Reason string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
 }
 
 // EventType names the type on the bus.

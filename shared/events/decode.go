@@ -24,13 +24,10 @@ func Decode(header map[string][]string, body []byte) (Event, error) {
 	if err == nil {
 		err = invalid
 	}
-	if err == nil {
-		err = storable(data)
-	}
 	if err != nil {
 		return e, err
 	}
-	return e, nil
+	return e, Storable(data)
 }
 
 // read fills a from a message and returns its data: nil when it has none.
@@ -127,9 +124,10 @@ func unlessNull(data []byte) json.RawMessage {
 	return data
 }
 
-// storable refuses JSON that PostgreSQL's jsonb cannot hold: an escaped NUL and half a surrogate pair. Let in, such a
-// message would fail at each insert, and take the batch it travels in with it.
-func storable(data []byte) *FormatError {
+// Storable refuses JSON that PostgreSQL cannot read: an escaped NUL and half a surrogate pair. Let in, such a message
+// would fail at each insert, and take the batch it travels in with it; or it would be stored as text, and then fail
+// every query that looks into it. data must be valid JSON. The error is a *FormatError.
+func Storable(data []byte) error {
 	for {
 		i := bytes.IndexByte(data, '\\')
 		if i < 0 {

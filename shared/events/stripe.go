@@ -19,5 +19,6 @@ type StripeNotice struct {
 // EventType names the type on the bus.
 func (n *StripeNotice) EventType() string { return "tenure.stripe." + n.Type + ".v1" }
 
-// NoTenant stands for the tenant in a notice about an object that belongs to none.
+// NoTenant stands for the tenant in a notice about an object that belongs to none. It is a valid subject, but no tenant
+// may be called so.
 const NoTenant = "_"

@@ -2,8 +2,11 @@ package gate
 
 import (
 	"context"
+	"maps"
 	"math"
 	"net/http"
+
+	"tenure/shared/plans"
 )
 
 // Metric is what a plan limits.
@@ -27,14 +30,19 @@ func (l Limits) Of(m Metric) float64 {
 	return math.Inf(1)
 }
 
-// DefaultPlans are the plans when no plan file replaces them.
+// DefaultPlans are the limits of the plans when no plan file replaces them.
 func DefaultPlans() map[string]Limits {
-	return map[string]Limits{
-		"free":         {Queries: 100, StorageGB: 0.1, Documents: 50},
-		"starter":      {Queries: 10_000, StorageGB: 5, Documents: 5_000},
-		"professional": {Queries: 100_000, StorageGB: 50, Documents: 50_000},
-		"enterprise":   {},
+	limits := map[string]Limits{}
+	for _, p := range plans.Default() {
+		limits[p.Name] = limitsOf(p.Limits)
 	}
+	return limits
+}
+
+func limitsOf(l plans.Limits) Limits {
+	limits := Limits{Queries: float64(l.Queries), Documents: float64(l.Documents), StorageGB: l.StorageGB}
+	maps.DeleteFunc(limits, func(_ Metric, limit float64) bool { return limit == 0 }) // in a plan, zero is unlimited
+	return limits
 }
 
 // Counter counts use exactly, over whatever store all instances of the SaaS share.

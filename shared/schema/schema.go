@@ -136,6 +136,10 @@ func explain(e *jsonschema.ValidationError) *Error {
 		return &Error{CodeNotAllowed, pointer(at), "must be one of " + string(allowed)}
 	case *kind.MinLength:
 		return &Error{CodeOutOfRange, pointer(at), fmt.Sprintf("must have at least %d characters", k.Want)}
+	case *kind.MaxLength:
+		return &Error{CodeOutOfRange, pointer(at), fmt.Sprintf("must have at most %d characters", k.Want)}
+	case *kind.MaxItems:
+		return &Error{CodeOutOfRange, pointer(at), fmt.Sprintf("must have at most %d items", k.Want)}
 	case *kind.Minimum:
 		return &Error{CodeOutOfRange, pointer(at), "must be at least " + k.Want.RatString()}
 	}

@@ -19,6 +19,7 @@ import (
 	"tenure/shared/events"
 	"tenure/shared/fault"
 	"tenure/shared/inbox"
+	"tenure/shared/plans"
 )
 
 // Participant is the name under which billing takes part in steps.
@@ -31,12 +32,12 @@ const staleDelay = 50 * time.Millisecond
 type App struct {
 	store     *store.Store
 	stripe    Stripe
-	catalogue plan.Catalogue
+	catalogue plans.Catalogue
 	now       func() time.Time
 }
 
 // New returns an App. now is the clock that deadlines of steps are held against.
-func New(s *store.Store, stripe Stripe, catalogue plan.Catalogue, now func() time.Time) *App {
+func New(s *store.Store, stripe Stripe, catalogue plans.Catalogue, now func() time.Time) *App {
 	return &App{store: s, stripe: stripe, catalogue: catalogue, now: now}
 }
 

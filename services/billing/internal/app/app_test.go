@@ -15,6 +15,7 @@ import (
 	"tenure/shared/events"
 	"tenure/shared/fault"
 	"tenure/shared/pg"
+	"tenure/shared/plans"
 )
 
 func TestSignUp(t *testing.T) {
@@ -332,7 +333,7 @@ func TestNewsOfAnUnknownCustomerWaitForTheTenant(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.deliverNews(plan.NoTenant)
+	f.deliverNews(events.NoTenant)
 	f.signUp("starter")
 	got, err := f.log.Read(t.Context(), f.db, "stripe/"+tenant, 0, 10)
 	if err != nil || len(got) != 1 || !strings.Contains(string(got[0].Data), "evt_early") {
@@ -347,7 +348,7 @@ func TestOlderLookNeverWins(t *testing.T) {
 	f := newFixture(t)
 	f.signUp("starter")
 	f.stripe.subs[0].Status = plan.PastDue
-	a := app.New(f.store, f.stripe, plan.Default(), func() time.Time { return now })
+	a := app.New(f.store, f.stripe, plans.Default(), func() time.Time { return now })
 	notice := func() events.Event {
 		return f.event(&plan.Notice{EventID: "evt_x", Type: "invoice.payment_failed", CustomerID: "cus_acme1"})
 	}

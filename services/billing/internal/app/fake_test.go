@@ -10,12 +10,13 @@ import (
 	"tenure/services/billing/internal/app"
 	"tenure/services/billing/internal/plan"
 	"tenure/shared/fault"
+	"tenure/shared/plans"
 )
 
 // fakeStripe keeps subscriptions and counts money: changing up charges the whole difference, down credits it. It knows
 // idempotency keys as Stripe does. One goroutine uses it.
 type fakeStripe struct {
-	catalogue plan.Catalogue
+	catalogue plans.Catalogue
 	subs      []plan.Subscription
 	invoices  []plan.Invoice // oldest first
 	credit    int64          // on the customer's balance
@@ -29,7 +30,7 @@ type fakeStripe struct {
 }
 
 func newFakeStripe() *fakeStripe {
-	return &fakeStripe{catalogue: plan.Default(), answered: map[string]any{}}
+	return &fakeStripe{catalogue: plans.Default(), answered: map[string]any{}}
 }
 
 var errAway = errors.New("no answer")

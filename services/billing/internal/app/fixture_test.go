@@ -19,6 +19,7 @@ import (
 	"tenure/shared/fault"
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
+	"tenure/shared/plans"
 	"tenure/shared/testkit"
 )
 
@@ -59,7 +60,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{T: t, stripe: newFakeStripe(), store: store.New(db, log), db: db, log: log, sequence: map[string]int64{}}
-	a := app.New(f.store, f.stripe, plan.Default(), func() time.Time { return now })
+	a := app.New(f.store, f.stripe, plans.Default(), func() time.Time { return now })
 	f.handle = inbox.Reactor(db, "billing", app.Wants, a.React, nil)
 	return f
 }
@@ -184,7 +185,7 @@ func (f *fixture) losesAll(e events.Event) {
 		f.Fatal("nothing was lost")
 	}
 	late := func() time.Time { return now.Add(time.Hour) }
-	a := app.New(f.store, f.stripe, plan.Default(), late)
+	a := app.New(f.store, f.stripe, plans.Default(), late)
 	handle := inbox.Reactor(f.db, "billing", app.Wants, a.React, nil)
 	if _, err := handle(f.Context(), []bus.Message{{Event: e}}); err != nil {
 		f.Fatal(err)

@@ -63,7 +63,7 @@ func (a *App) signUp(ctx context.Context, e events.Event, p *events.TenantRegist
 	}
 	return a.carryOut(ctx, request{
 		cause: e, id: e.ID, account: account, plan: p.Plan, trialEnd: p.TrialEndsAt, trialDays: p.TrialDays,
-		changes: func(main *plan.Subscription) []plan.Change { return a.catalogue.Changes(main, p.Plan) },
+		changes: func(main *plan.Subscription) []plan.Change { return plan.Changes(a.catalogue, main, p.Plan) },
 	})
 }
 

@@ -45,7 +45,7 @@ func (a *App) step(ctx context.Context, e events.Event, s *events.StepRequested)
 	default:
 		target, _ := a.catalogue.Find(s.ToPlan)
 		r.account.Ended, r.mustPay = false, !target.Free()
-		r.changes = func(main *plan.Subscription) []plan.Change { return a.catalogue.Changes(main, s.ToPlan) }
+		r.changes = func(main *plan.Subscription) []plan.Change { return plan.Changes(a.catalogue, main, s.ToPlan) }
 	}
 	return a.carryOut(ctx, r)
 }

@@ -1,6 +1,10 @@
 package plan
 
-import "slices"
+import (
+	"slices"
+
+	"tenure/shared/plans"
+)
 
 // Change is one thing to do at Stripe. Each is done only when the live subscription does not show it yet, so that doing
 // it again after a crash does nothing.
@@ -27,10 +31,11 @@ const (
 // MovesMoney reports whether the change makes an invoice.
 func (c Change) MovesMoney() bool { return c == Subscribe || c == Raise || c == Lower }
 
-// Changes lists what leads from the main subscription (nil: none) to the plan called to, in order; nothing leads to a plan that is not in the catalogue. Leaving for a free
-// plan only retires the subscription: the end, which has no way back, waits until the whole change has succeeded.
-func (c Catalogue) Changes(main *Subscription, to string) []Change {
-	target, ok := c.Find(to)
+// Changes lists what leads from the main subscription (nil: none) to the plan called to, in order; nothing leads to a
+// plan that is not in the catalogue. Leaving for a free plan only retires the subscription: the end, which has no way
+// back, waits until the whole change has succeeded.
+func Changes(catalogue plans.Catalogue, main *Subscription, to string) []Change {
+	target, ok := catalogue.Find(to)
 	switch {
 	case !ok, target.Free() && (main == nil || main.CancelAtPeriodEnd):
 		return nil
@@ -47,7 +52,7 @@ func (c Catalogue) Changes(main *Subscription, to string) []Change {
 	case main.Plan == to:
 	case main.Status == Trialing:
 		out = append(out, Swap)
-	case c.rank(main.Plan) < c.rank(to):
+	case catalogue.Rank(main.Plan) < catalogue.Rank(to):
 		out = append(out, Raise)
 	default:
 		out = append(out, Lower)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"tenure/services/billing/internal/plan"
+	"tenure/shared/plans"
 )
 
 func TestChanges(t *testing.T) {
@@ -32,7 +33,7 @@ func TestChanges(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := plan.Default().Changes(tt.main, tt.to); !slices.Equal(got, tt.want) {
+			if got := plan.Changes(plans.Default(), tt.main, tt.to); !slices.Equal(got, tt.want) {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})

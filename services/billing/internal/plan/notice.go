@@ -23,9 +23,6 @@ type Notice struct {
 	Tenant string `json:"-"`
 }
 
-// NoTenant stands in subjects for a tenant that is not known.
-const NoTenant = "_"
-
 // EventType names the type on the bus.
 func (n *Notice) EventType() string { return "tenure.stripe." + n.Type + ".v1" }
 

@@ -73,7 +73,7 @@ func tenantOf(ctx context.Context, tx pgx.Tx, n plan.Notice) (string, error) {
 	case events.ValidTenantID(n.Tenant):
 		return n.Tenant, nil
 	}
-	return plan.NoTenant, nil
+	return events.NoTenant, nil
 }
 
 // Publish appends a notice to the tenant's stream of Stripe's events. The stream is apart from the tenant's facts, so that

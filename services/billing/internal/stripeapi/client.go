@@ -18,7 +18,7 @@ import (
 	"github.com/stripe/stripe-go/v76/refund"
 	"github.com/stripe/stripe-go/v76/subscription"
 
-	"tenure/services/billing/internal/plan"
+	"tenure/shared/plans"
 )
 
 // Metadata on customers and subscriptions: whose they are.
@@ -38,12 +38,12 @@ type Config struct {
 	Key string
 	// Base is the address of the API; empty is Stripe's own.
 	Base      string
-	Catalogue plan.Catalogue
+	Catalogue plans.Catalogue
 }
 
 // Client implements app.Stripe. It is safe for concurrent use.
 type Client struct {
-	catalogue plan.Catalogue
+	catalogue plans.Catalogue
 
 	customers     customer.Client
 	balances      customerbalancetransaction.Client

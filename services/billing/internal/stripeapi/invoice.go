@@ -6,6 +6,7 @@ import (
 	"github.com/stripe/stripe-go/v76"
 
 	"tenure/services/billing/internal/plan"
+	"tenure/shared/plans"
 )
 
 // metaInvoice on a balance transaction names the invoice whose use of the balance it takes back.
@@ -66,7 +67,7 @@ func (c *Client) GiveBack(ctx context.Context, key string, i plan.Invoice) error
 		Params:   write(ctx, key+"/balance"),
 		Customer: stripe.String(i.CustomerID),
 		Amount:   stripe.Int64(-i.CreditUsed), // a negative balance is the customer's credit
-		Currency: stripe.String(plan.Currency),
+		Currency: stripe.String(plans.Currency),
 		Metadata: map[string]string{metaInvoice: i.ID},
 	})
 	return translate(ctx, "restore balance of "+i.CustomerID, err)

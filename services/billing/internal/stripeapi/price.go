@@ -7,11 +7,14 @@ import (
 
 	"github.com/stripe/stripe-go/v76"
 
-	"tenure/services/billing/internal/plan"
+	"tenure/shared/plans"
 )
 
 // metaPlan on a price tells its plan, even after its lookup key went to a newer price.
 const metaPlan = "tenure_plan"
+
+// lookupKey finds a plan's price at Stripe, whatever id it has there.
+func lookupKey(name string) string { return "tenure_" + name + "_monthly" }
 
 // priceOf returns the id of the plan's price, and makes product and price when Stripe has none yet.
 func (c *Client) priceOf(ctx context.Context, name string) (string, error) {
@@ -38,9 +41,9 @@ func (c *Client) priceOf(ctx context.Context, name string) (string, error) {
 	return id, nil
 }
 
-func (c *Client) findPrice(ctx context.Context, p plan.Plan) (string, error) {
+func (c *Client) findPrice(ctx context.Context, p plans.Plan) (string, error) {
 	found := c.prices.List(&stripe.PriceListParams{
-		ListParams: list(ctx), Active: stripe.Bool(true), LookupKeys: []*string{stripe.String(p.LookupKey())},
+		ListParams: list(ctx), Active: stripe.Bool(true), LookupKeys: []*string{stripe.String(lookupKey(p.Name))},
 	})
 	if found.Next() {
 		return found.Price().ID, nil
@@ -48,14 +51,14 @@ func (c *Client) findPrice(ctx context.Context, p plan.Plan) (string, error) {
 	return "", translate(ctx, "find price of "+p.Name, found.Err())
 }
 
-func (c *Client) createPrice(ctx context.Context, p plan.Plan) (string, error) {
+func (c *Client) createPrice(ctx context.Context, p plans.Plan) (string, error) {
 	// Two processes that start at once use the same key and get the same price.
-	key := "tenure/price/" + p.LookupKey() + "/" + strconv.FormatInt(p.Cents, 10)
+	key := "tenure/price/" + lookupKey(p.Name) + "/" + strconv.FormatInt(p.Cents, 10)
 	made, err := c.prices.New(&stripe.PriceParams{
 		Params:      write(ctx, key),
-		Currency:    stripe.String(plan.Currency),
+		Currency:    stripe.String(plans.Currency),
 		UnitAmount:  stripe.Int64(p.Cents),
-		LookupKey:   stripe.String(p.LookupKey()),
+		LookupKey:   stripe.String(lookupKey(p.Name)),
 		Metadata:    map[string]string{metaPlan: p.Name},
 		ProductData: &stripe.PriceProductDataParams{Name: stripe.String("Tenure " + p.Name)},
 		Recurring:   &stripe.PriceRecurringParams{Interval: stripe.String(string(stripe.PriceRecurringIntervalMonth))},
@@ -75,7 +78,7 @@ func (c *Client) planOf(p *stripe.Price) string {
 		return name
 	}
 	for _, known := range c.catalogue {
-		if p.LookupKey == known.LookupKey() {
+		if p.LookupKey == lookupKey(known.Name) {
 			return known.Name
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"tenure/services/billing/internal/plan"
 	"tenure/services/billing/internal/stripeapi"
 	"tenure/shared/fault"
+	"tenure/shared/plans"
 )
 
 // The client is an app.Stripe.
@@ -52,7 +53,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *script) client() *stripeapi.Client {
 	server := httptest.NewServer(s)
 	s.t.Cleanup(server.Close)
-	return stripeapi.New(stripeapi.Config{Key: "sk_test", Base: server.URL, Catalogue: plan.Default()})
+	return stripeapi.New(stripeapi.Config{Key: "sk_test", Base: server.URL, Catalogue: plans.Default()})
 }
 
 // sent returns the form of the one request to a route.
@@ -188,7 +189,7 @@ func TestErrors(t *testing.T) {
 		})
 	}
 	t.Run("out of reach", func(t *testing.T) {
-		c := stripeapi.New(stripeapi.Config{Key: "sk", Base: "http://127.0.0.1:1", Catalogue: plan.Default()})
+		c := stripeapi.New(stripeapi.Config{Key: "sk", Base: "http://127.0.0.1:1", Catalogue: plans.Default()})
 		_, err := c.Subscriptions(t.Context(), "cus_1")
 		if _, waits := fault.Delay(err); !waits {
 			t.Errorf("got %v, want a fault that waits", err)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"tenure/services/lifecycle/internal/app"
 	"tenure/services/lifecycle/internal/tenant"
 	"tenure/shared/events"
+	"tenure/shared/plans"
 	"tenure/shared/problem"
 )
 
@@ -32,6 +34,7 @@ type Preview struct {
 	ToState   string             `json:"to_state" doc:"right behind the command; an operation goes on from there"`
 	From      PlanView           `json:"from"`
 	To        PlanView           `json:"to"`
+	Cost      Cost               `json:"cost"`
 	OverLimit []tenant.Violation `json:"over_limit" doc:"limits of the new plan that the usage does not fit"`
 	Steps     []PreviewStep      `json:"steps" doc:"what participants would be asked, by phase"`
 	Events    []string           `json:"events"`
@@ -46,10 +49,18 @@ type PreviewRefusal struct {
 	AllowedCommands []string `json:"allowed_commands"`
 }
 
-// PlanView is a plan with its limits.
+// PlanView is a plan with its price and its limits.
 type PlanView struct {
-	Plan   string  `json:"plan"`
-	Limits Amounts `json:"limits"`
+	Plan       string  `json:"plan"`
+	PriceCents int64   `json:"price_cents" doc:"of a month"`
+	Limits     Amounts `json:"limits" doc:"0 is unlimited"`
+}
+
+// Cost is what a command would do to the tenant's bill, in cents.
+type Cost struct {
+	Currency     string `json:"currency"`
+	MonthlyCents int64  `json:"monthly_cents" doc:"by how much a month costs more; negative: less"`
+	DueNowCents  int64  `json:"due_now_cents" doc:"estimate of what is charged at once; negative: credited"`
 }
 
 // PreviewStep is one step of the operation that would begin.
@@ -102,16 +113,16 @@ func (a *API) showPreview(name string, payload events.Payload, p app.Preview) Pr
 		to = c.Plan
 	case *events.Downgrade:
 		to = c.Plan
+	case *events.Reactivate:
+		to = cmp.Or(c.Plan, to)
 	}
 	out := Preview{
 		Command: name, Allowed: p.Refusal == nil, FromState: p.State.Status(), ToState: p.After.Status(),
-		From: a.planView(p.State.Plan), To: a.planView(to), PlanHash: p.PlanHash,
+		From: a.planView(p.State.Plan), To: a.planView(to), Cost: costOf(p, to), PlanHash: p.PlanHash,
 		OverLimit: []tenant.Violation{}, Steps: []PreviewStep{}, Events: []string{},
 	}
-	for _, plan := range p.Facts.Plans {
-		if plan.Name == to {
-			out.OverLimit = orEmpty(p.Facts.Usage.Over(plan.Limits))
-		}
+	if plan, ok := p.Facts.Plans.Find(to); ok {
+		out.OverLimit = orEmpty(p.Facts.Usage.Over(plan.Limits))
 	}
 	if r := p.Refusal; r != nil {
 		out.Refusal = &PreviewRefusal{r.Code, r.Message, orEmpty(r.Allowed)}
@@ -134,14 +145,26 @@ func (a *API) showPreview(name string, payload events.Payload, p app.Preview) Pr
 }
 
 func (a *API) planView(name string) PlanView {
-	for _, p := range a.Engine.Plans() {
-		if p.Name == name {
-			return PlanView{name, limitsOf(p)}
-		}
-	}
-	return PlanView{Plan: name}
+	p, _ := a.Engine.Plans().Find(name)
+	return PlanView{name, p.Cents, Amounts{p.Limits.Queries, p.Limits.StorageGB, p.Limits.Documents}}
 }
 
-func limitsOf(p tenant.Plan) Amounts {
-	return Amounts{p.Limits.Queries, p.Limits.StorageGB, p.Limits.Documents}
+// costOf expects billing to do what it does for an operation that begins now: a first subscription is paid in full, a
+// change of one for the rest of its period, and a trial costs nothing yet.
+func costOf(p app.Preview, to string) Cost {
+	before, _ := p.Facts.Plans.Find(p.State.Plan)
+	after, known := p.Facts.Plans.Find(to)
+	cost := Cost{Currency: plans.Currency}
+	if !known || p.Refusal != nil {
+		return cost
+	}
+	cost.MonthlyCents = after.Cents - before.Cents
+	switch begins := p.After.Lease != nil && p.State.Lease == nil; {
+	case !begins || p.State.Name == tenant.Trialing:
+	case before.Free():
+		cost.DueNowCents = after.Cents
+	default:
+		cost.DueNowCents = plans.Prorated(before, after, p.At, p.Facts.PeriodEnd)
+	}
+	return cost
 }

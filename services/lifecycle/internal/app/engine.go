@@ -14,6 +14,7 @@ import (
 	"tenure/services/lifecycle/internal/tenant"
 	"tenure/shared/eventlog"
 	"tenure/shared/events"
+	"tenure/shared/plans"
 	"tenure/shared/vault"
 )
 
@@ -47,7 +48,7 @@ type Outcome struct {
 
 // Config of an engine.
 type Config struct {
-	Plans []tenant.Plan
+	Plans plans.Catalogue
 	// Policy picks what holds for a tenant.
 	Policy func(region, plan string) tenant.Policy
 }

@@ -9,6 +9,7 @@ import (
 	"tenure/services/lifecycle/internal/tenant"
 	"tenure/shared/events"
 	"tenure/shared/pg"
+	"tenure/shared/plans"
 )
 
 // participantsInterval is how soon this process sees a participant that registered with another one.
@@ -45,8 +46,8 @@ func currentUsage(f store.Facts, now time.Time) tenant.Usage {
 	return u
 }
 
-// Plans returns the catalogue, from the lowest to the highest.
-func (e *Engine) Plans() []tenant.Plan { return e.cfg.Plans }
+// Plans returns the catalogue.
+func (e *Engine) Plans() plans.Catalogue { return e.cfg.Plans }
 
 // Usage returns what a tenant has used, as billing told last.
 func (e *Engine) Usage(ctx context.Context, q pg.Querier, ids []string, now time.Time) (map[string]tenant.Usage, error) {

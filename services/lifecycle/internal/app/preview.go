@@ -22,6 +22,8 @@ type Preview struct {
 	Facts   tenant.Facts
 	// PlanHash stands for the facts behind a plan change; a command that carries it is refused when they have moved.
 	PlanHash string
+	// At is when the preview was made, by the database's clock.
+	At time.Time
 }
 
 // Preview decides a command without writing anything.
@@ -39,12 +41,13 @@ func (e *Engine) Preview(ctx context.Context, id, name, actor string, payload ev
 	if err != nil {
 		return p, err
 	}
+	p.At = now.UTC()
 	p.State = found[id].State
 	p.State.ID = id
 	p.Facts = e.factsFor(p.State, payload, known[id], now)
 	p.PlanHash = p.Facts.PlanHash
 	p.Events, err = tenant.Decide(p.State, tenant.Command{
-		Name: name, ID: "preview", NewID: "preview", Now: now.UTC(), Actor: actor, Payload: payload, Facts: p.Facts,
+		Name: name, ID: "preview", NewID: "preview", Now: p.At, Actor: actor, Payload: payload, Facts: p.Facts,
 	})
 	if err != nil && !errors.As(err, &p.Refusal) {
 		return p, err
@@ -55,7 +58,7 @@ func (e *Engine) Preview(ctx context.Context, id, name, actor string, payload ev
 		if err != nil {
 			return p, err
 		}
-		recorded.Sequence, recorded.Time = p.After.Version+1, now.UTC()
+		recorded.Sequence, recorded.Time = p.After.Version+1, p.At
 		p.After = tenant.Evolve(p.After, recorded, event)
 	}
 	return p, nil
@@ -68,7 +71,7 @@ func planHash(s tenant.State, to string, f tenant.Facts) string {
 	fmt.Fprintln(h, s.Name, s.Plan, to, s.Generation)
 	for _, p := range f.Plans {
 		if p.Name == s.Plan || p.Name == to {
-			fmt.Fprintln(h, p.Name, p.Paid, p.Limits)
+			fmt.Fprintln(h, p.Name, p.Cents, p.Limits)
 		}
 		if p.Name == to {
 			for _, v := range f.Usage.Over(p.Limits) {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"tenure/services/lifecycle/internal/tenant"
+	"tenure/shared/plans"
 )
 
 // Settings of the service, from its environment.
@@ -29,7 +30,7 @@ func (s Settings) Config(day time.Duration) Config {
 	policy.Grace, policy.SignupTimeout, policy.DrainTimeout = s.Grace, s.SignupTimeout, s.DrainTimeout
 	policy.StepTimeout, policy.StepAttempts, policy.ExportsPerDay = s.StepTimeout, s.StepAttempts, s.ExportsPerDay
 	return Config{
-		Plans:  tenant.DefaultPlans(),
+		Plans:  plans.Default(),
 		Policy: func(_, _ string) tenant.Policy { return policy },
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tenure/shared/events"
+	"tenure/shared/plans"
 )
 
 // subscriptionTrialing is Stripe's word for a subscription that costs nothing yet: no payment was seen.
@@ -214,7 +215,7 @@ func (d *decision) limitBlocks(plan string, mayCome bool) []events.Block {
 }
 
 // Over lists the limits that the usage does not fit.
-func (u Usage) Over(l Limits) []Violation {
+func (u Usage) Over(l plans.Limits) []Violation {
 	var out []Violation
 	check := func(metric string, usage, limit float64) {
 		if limit > 0 && usage > limit {

@@ -56,7 +56,8 @@ func completeExport(d *decision, p *CompleteExport) error {
 
 func failExport(d *decision, p *FailExport) error {
 	if d.runs(p.ExportID) {
-		d.stay(CmdFailExport, &events.ExportFailed{Change: events.Change{Reason: p.Error}, ExportID: p.ExportID, Error: p.Error})
+		why := clip(p.Error)
+		d.stay(CmdFailExport, &events.ExportFailed{Change: events.Change{Reason: why}, ExportID: p.ExportID, Error: why})
 		d.purgeAgain()
 	}
 	return nil

@@ -1,11 +1,14 @@
 package tenant
 
-import "time"
+import (
+	"time"
+
+	"tenure/shared/plans"
+)
 
 // Facts are looked up by the caller for each command, answers to steps and timers included.
 type Facts struct {
-	// Plans are ordered from the lowest to the highest: the order is the hierarchy.
-	Plans        []Plan
+	Plans        plans.Catalogue
 	Participants []Participant
 	Usage        Usage
 	// PeriodEnd is the end of the period that is paid for, as billing last told; zero when there is none.
@@ -13,22 +16,6 @@ type Facts struct {
 	// PlanHash is that of the preview as it would be made now; a command that names another is refused.
 	PlanHash string
 	Policy   Policy
-}
-
-// Plan is one row of the catalogue.
-type Plan struct {
-	Name   string
-	Paid   bool
-	Limits Limits
-	// Grace overrides Policy.Grace for this plan.
-	Grace *time.Duration
-}
-
-// Limits of a plan. Zero is unlimited.
-type Limits struct {
-	Queries   int64 // in a calendar month
-	Documents int64
-	StorageGB float64
 }
 
 // Usage is what billing metered last.
@@ -77,15 +64,5 @@ func DefaultPolicy() Policy {
 		StepAttempts:  5,
 		StepBackoff:   time.Second,
 		ExportsPerDay: 24,
-	}
-}
-
-// DefaultPlans is the catalogue when no plan file replaces it.
-func DefaultPlans() []Plan {
-	return []Plan{
-		{Name: "free", Limits: Limits{Queries: 100, Documents: 50, StorageGB: 0.1}},
-		{Name: "starter", Paid: true, Limits: Limits{Queries: 10_000, Documents: 5_000, StorageGB: 5}},
-		{Name: "professional", Paid: true, Limits: Limits{Queries: 100_000, Documents: 50_000, StorageGB: 50}},
-		{Name: "enterprise", Paid: true},
 	}
 }

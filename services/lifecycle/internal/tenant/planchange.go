@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"tenure/shared/events"
+	"tenure/shared/plans"
 )
 
 // When a downgrade begins, and what becomes of data that is over the new limits.
@@ -17,20 +18,13 @@ const (
 )
 
 // plan finds a plan and its place in the hierarchy; -1 for one that is not in the catalogue.
-func (d *decision) plan(name string) (Plan, int) {
-	rank := slices.IndexFunc(d.cmd.Facts.Plans, func(p Plan) bool { return p.Name == name })
-	if rank < 0 {
-		return Plan{Name: name}, rank
-	}
-	return d.cmd.Facts.Plans[rank], rank
+func (d *decision) plan(name string) (plans.Plan, int) {
+	p, _ := d.cmd.Facts.Plans.Find(name)
+	return p, d.cmd.Facts.Plans.Rank(name)
 }
 
 func (d *decision) unknownPlan(name string) error {
-	names := make([]string, len(d.cmd.Facts.Plans))
-	for i, p := range d.cmd.Facts.Plans {
-		names[i] = p.Name
-	}
-	return d.refuse(CodeUnknownPlan, "there is no plan %q; choose one of %q", name, names)
+	return d.refuse(CodeUnknownPlan, "there is no plan %q; choose one of %q", name, d.cmd.Facts.Plans.Names())
 }
 
 // previewed refuses a change whose preview is out of date.

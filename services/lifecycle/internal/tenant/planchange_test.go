@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tenure/shared/events"
+	"tenure/shared/plans"
 )
 
 func TestUpgradeGoesThroughItsPhases(t *testing.T) {
@@ -51,7 +52,7 @@ func TestUpgradeIsRefused(t *testing.T) {
 
 func TestFreeToPaidIsBilledAndFreeToFreeIsNot(t *testing.T) {
 	w := newWorld(t)
-	w.facts.Plans = append([]Plan{{Name: "free"}, {Name: "friend"}}, w.facts.Plans[1:]...)
+	w.facts.Plans = append(plans.Catalogue{{Name: "free"}, {Name: "friend"}}, w.facts.Plans[1:]...)
 	w.after(CmdRegister, &events.Register{Plan: "free"})
 	w.finish()
 	billed := func(plan string) bool {

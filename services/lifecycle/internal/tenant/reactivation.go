@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"tenure/shared/events"
+	"tenure/shared/plans"
 )
 
 // cancelDeletion brings a leaving tenant back as it was.
@@ -62,7 +63,7 @@ func (d *decision) comeBack(command, plan string, restore bool) error {
 func (d *decision) reactivation(to string, restore bool) events.OperationPlan {
 	from, s := d.state.Plan, d.state
 	leaving := s.Deletion != nil
-	var erase, verify, bringBack, provision, change []events.StepPlan
+	var erase, verify, bringBack, provision, change, release []events.StepPlan
 	switch {
 	case !restore:
 		erase, verify, provision = d.erasure(), d.verification(), d.each(actionProvision)
@@ -72,13 +73,13 @@ func (d *decision) reactivation(to string, restore bool) events.OperationPlan {
 		bringBack = d.each(actionRestore)
 	}
 	if restore && to != from && provision == nil {
-		provision, change = d.each(actionProvision), d.each(actionSwitch)
+		provision, change, release = d.each(actionProvision), d.each(actionSwitch), d.each(actionRelease)
 	}
 	var bill []events.StepPlan
 	if leaving || to != from || slices.ContainsFunc(s.Blocks, unpaid) {
 		bill = d.bill(from, to)
 	}
-	return d.planned(d.cmd.NewID, OpReactivate, from, to, nil, erase, verify, bringBack, provision, bill, change)
+	return d.planned(d.cmd.NewID, OpReactivate, from, to, nil, erase, verify, bringBack, provision, bill, change, release)
 }
 
 func (d *decision) beginReactivation(command string, op events.OperationPlan, restore bool, blocks []events.Block) {
@@ -103,7 +104,7 @@ func (d *decision) finishReactivation(op *Operation, back bool) {
 }
 
 // beBorn begins a new generation. The old data was destroyed and proven gone: there is nothing to restore.
-func (d *decision) beBorn(plan Plan, restore bool) error {
+func (d *decision) beBorn(plan plans.Plan, restore bool) error {
 	if restore {
 		return d.refuse(CodeDataDeleted, "the data is deleted for good; reactivate with restore_data=false to begin anew")
 	}

@@ -87,7 +87,8 @@ func TestReturnToAnotherPlan(t *testing.T) {
 	w.done("sample", actionProvision)
 	w.done("search", actionProvision, "step.requested")
 	w.done(billing, actionBill, "step.requested")
-	w.done("sample", actionSwitch, "tenant.reactivated")
+	w.done("sample", actionSwitch, "step.requested")
+	w.done("sample", actionRelease, "tenant.reactivated") // what the old plan had is not kept beside the new one's
 	w.is(Active)
 	if w.state.Plan != "professional" {
 		t.Errorf("plan %s", w.state.Plan)

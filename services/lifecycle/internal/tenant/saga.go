@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"tenure/shared/events"
@@ -54,9 +55,9 @@ func (d *decision) own(service, action string) []events.StepPlan {
 }
 
 // bill is billing's step, when there is or was anything to pay.
-func (d *decision) bill(plans ...string) []events.StepPlan {
-	for _, name := range plans {
-		if p, _ := d.plan(name); p.Paid {
+func (d *decision) bill(names ...string) []events.StepPlan {
+	for _, name := range names {
+		if p, _ := d.plan(name); !p.Free() {
 			return d.own(billing, actionBill)
 		}
 	}
@@ -145,9 +146,19 @@ func completeStep(d *decision, p *CompleteStep) error {
 
 func failStep(d *decision, p *FailStep) error {
 	if s, ok := d.answered(p.StepID); ok && s.Status == StepRunning && s.Participant == p.Participant {
-		d.fail(s, p.Error, p.Permanent)
+		d.fail(s, clip(p.Error), p.Permanent)
 	}
 	return nil
+}
+
+// maxError bounds what others say went wrong, in bytes: it is repeated in events, and they must fit the bus.
+const maxError = 2000
+
+func clip(said string) string {
+	if len(said) <= maxError {
+		return said
+	}
+	return strings.ToValidUTF8(said[:maxError], "") + " ..."
 }
 
 // fail records that a try failed, and what follows from it: another try, the way back, or an operator.

@@ -17,13 +17,13 @@ func register(d *decision, p *events.Register) error {
 	if p.TrialDays < 0 || p.TrialDays > maxTrialDays {
 		return d.refuse(CodeInvalidArgument, "trial_days must be 0 to %d, not %d", maxTrialDays, p.TrialDays)
 	}
-	if p.TrialDays > 0 && !plan.Paid {
+	if p.TrialDays > 0 && plan.Free() {
 		return d.refuse(CodeInvalidArgument, "%s costs nothing: leave trial_days out", plan.Name)
 	}
 	policy, now := d.cmd.Facts.Policy, d.cmd.Now
 	e := &events.TenantRegistered{
 		Plan: plan.Name, Region: p.Region, GDPR: p.GDPR, TrialDays: p.TrialDays,
-		RequiresPayment: plan.Paid && p.TrialDays == 0, Generation: d.state.Generation + 1,
+		RequiresPayment: !plan.Free() && p.TrialDays == 0, Generation: d.state.Generation + 1,
 	}
 	if e.RequiresPayment {
 		expires := now.Add(policy.SignupTimeout)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tenure/shared/events"
+	"tenure/shared/plans"
 )
 
 // epoch is where the tests' clock begins.
@@ -50,7 +51,7 @@ func newWorld(t tb) *world {
 	return &world{
 		tb: t, state: State{ID: "acme"}, now: epoch, actor: "operator:ann",
 		facts: Facts{
-			Plans: DefaultPlans(), Policy: DefaultPolicy(), PeriodEnd: epoch.Add(20 * day),
+			Plans: plans.Default(), Policy: DefaultPolicy(), PeriodEnd: epoch.Add(20 * day),
 			Participants: []Participant{
 				{
 					Name: "sample", NeedsDrain: true, Timeout: 10 * time.Second,

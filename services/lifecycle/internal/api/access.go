@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"strconv"
 
@@ -52,7 +53,7 @@ func (a *API) checkAccess(ctx context.Context, in *accessInput) (*output[Access]
 	if !verdict.Allowed {
 		p := problem.New(verdict.Status, verdict.Code, verdict.Reason)
 		if verdict.RetryAfter > 0 {
-			return nil, huma.ErrorWithHeaders(p, http.Header{"Retry-After": {strconv.Itoa(int(verdict.RetryAfter.Seconds()))}})
+			return nil, huma.ErrorWithHeaders(p, http.Header{"Retry-After": {strconv.Itoa(int(math.Ceil(verdict.RetryAfter.Seconds())))}})
 		}
 		return nil, p
 	}

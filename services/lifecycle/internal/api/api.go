@@ -53,7 +53,10 @@ func errUnknownTenant() error {
 func authorize(ctx context.Context, id string) (auth.Principal, error) {
 	p := auth.FromContext(ctx)
 	if !events.ValidTenantID(id) {
-		return p, problem.New(http.StatusUnprocessableEntity, "invalid_tenant_id", "a tenant id has 1 to 64 letters, digits, _ or -")
+		return p, problem.New(http.StatusUnprocessableEntity, events.CodeInvalidTenantID, "a tenant id has 1 to 64 letters, digits, _ or -")
+	}
+	if id == events.NoTenant {
+		return p, problem.New(http.StatusUnprocessableEntity, events.CodeInvalidTenantID, "no tenant may be called "+id)
 	}
 	if !p.MayReach(id) {
 		return p, errUnknownTenant()
@@ -107,7 +110,7 @@ func refused(r *tenant.Refusal) error {
 // Page is one page of a list; NextCursor is empty on the last.
 type Page[T any] struct {
 	Items      []T    `json:"items"`
-	NextCursor string `json:"next_cursor,omitempty"`
+	NextCursor string `json:"next_cursor"`
 }
 
 // PageInput asks for a page. It is exported because huma reads exported fields alone.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -102,19 +103,39 @@ func (a *API) submit(ctx context.Context, p auth.Principal, id, key string, payl
 	if err != nil {
 		return app.Outcome{}, err
 	}
+	if err := checkForm(payload.EventType(), data); err != nil {
+		return app.Outcome{}, err
+	}
 	_, name := events.SplitType(payload.EventType())
 	// Keys of HTTP and of the bus are kept apart: nobody can take another's by guessing.
 	s := app.Command(id, name, "http/"+key, payload)
 	s.Hash = app.ContentHash(payload.EventType(), data)
 	s.CausationID, s.CorrelationID, s.Actor, s.TraceParent = key, key, p.Actor(), telemetry.TraceParent(ctx)
 	out := a.Engine.Submit(ctx, s)
-	if out.Err != nil {
-		return out, problem.New(http.StatusServiceUnavailable, "unavailable", "the command was not confirmed; send it again with the same Idempotency-Key")
+	switch {
+	case out.Err == nil:
+	case app.IsOutage(out.Err):
+		return out, problem.New(http.StatusServiceUnavailable, problem.CodeUnavailable, "the command was not confirmed; send it again with the same Idempotency-Key")
+	default:
+		return out, out.Err
 	}
 	if out.Refusal != nil {
 		return out, refused(out.Refusal)
 	}
 	return out, nil
+}
+
+// checkForm holds a command to what the bus asks of it, so that both doors let in the same.
+func checkForm(commandType string, data []byte) error {
+	err := events.Storable(data)
+	if _, public := events.NewPayload(commandType); public && err == nil {
+		err = app.CheckForm(commandType, data)
+	}
+	var malformed *events.FormatError
+	if errors.As(err, &malformed) {
+		return problem.New(http.StatusUnprocessableEntity, malformed.Code, malformed.Message)
+	}
+	return err
 }
 
 type registerInput struct {
@@ -149,8 +170,9 @@ func (a *API) signUp(ctx context.Context, in *registerInput) (*output[Tenant], e
 	if err != nil {
 		return nil, err
 	}
-	t, err := a.tenantAfter(ctx, out)
-	return answer(t), err
+	t := a.view(out.State, tenant.Usage{})
+	t.Name = b.Name // not from the vault: a repeated sign-up is answered the same when the data is long gone
+	return answer(t), nil
 }
 
 // mintTenantID makes an id; the same key makes the same one, so that a repeated sign-up is one sign-up.
@@ -162,8 +184,8 @@ func mintTenantID(key string) string {
 	return "t-" + hex.EncodeToString(sum[:10])
 }
 
-// operationOf answers with the operation that a command opened. Commands that are done at once answer with one that has
-// succeeded, named by their first event.
+// operationOf answers with the operation that a command opened, or took up again. Commands that are done at once answer
+// with one that has succeeded, named by their first event.
 func (a *API) operationOf(_ context.Context, out app.Outcome) (tenant.OperationView, error) {
 	var view tenant.OperationView
 	for _, e := range out.Events {
@@ -172,8 +194,11 @@ func (a *API) operationOf(_ context.Context, out app.Outcome) (tenant.OperationV
 			return view, err
 		}
 		id := tenant.OperationOf(p)
-		if id == "" || (view.ID != "" && id != view.ID) {
+		if id == "" {
 			continue
+		}
+		if id != view.ID { // what was cancelled to make way comes before what was opened
+			view = begun(out, id)
 		}
 		view = tenant.ProjectOperation(view, e, p)
 		view.ID, view.Tenant = id, out.State.ID
@@ -185,6 +210,14 @@ func (a *API) operationOf(_ context.Context, out app.Outcome) (tenant.OperationV
 		view = tenant.OperationView{Tenant: out.State.ID, Status: tenant.OpSucceeded, Progress: 1}
 	}
 	return view, nil
+}
+
+// begun is what is known of an operation that ran before the command; of a new one its events tell all.
+func begun(out app.Outcome, id string) tenant.OperationView {
+	if lease := out.Before.Lease; lease != nil && lease.ID == id {
+		return tenant.OperationView{ID: id, Kind: lease.Kind, FromPlan: lease.FromPlan, ToPlan: lease.ToPlan}
+	}
+	return tenant.OperationView{}
 }
 
 // instantOperation is what a command amounts to that was done in one transaction; its id is the event's.

@@ -107,9 +107,19 @@ func (a *API) participants(ctx context.Context) ([]Participant, error) {
 	return out, nil
 }
 
-func (a *API) listParticipants(ctx context.Context, _ *struct{}) (*output[Page[Participant]], error) {
+// listParticipants pages in memory: there are as many as there are systems.
+func (a *API) listParticipants(ctx context.Context, in *PageInput) (*output[Page[Participant]], error) {
 	list, err := a.participants(ctx)
-	return answer(Page[Participant]{Items: list}), err
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(p Participant) bool { return p.Name <= in.Cursor })
+	page := Page[Participant]{Items: list}
+	if len(list) > in.Limit {
+		page.Items = list[:in.Limit]
+		page.NextCursor = list[in.Limit-1].Name
+	}
+	return answer(page), nil
 }
 
 type namedInput struct {

@@ -210,6 +210,9 @@ type listInput struct {
 }
 
 func (a *API) listTenants(ctx context.Context, in *listInput) (*output[Page[Tenant]], error) {
+	if in.Cursor != "" && !events.ValidTenantID(in.Cursor) {
+		return nil, errCursor()
+	}
 	filter := store.Filter{State: in.State, Plan: in.Plan, After: in.Cursor, Limit: in.Limit + 1}
 	if p := auth.FromContext(ctx); !p.IsOperator() {
 		filter.IDs = []string{p.Tenant} // its own, and no sign of others

@@ -15,6 +15,7 @@ import (
 	"tenure/services/lifecycle/internal/tenant"
 	"tenure/shared/eventlog"
 	"tenure/shared/events"
+	"tenure/shared/fault"
 	"tenure/shared/pg"
 	"tenure/shared/vault"
 )
@@ -28,7 +29,7 @@ func (p *partition) process(ctx context.Context, e *Engine, batch []*pending) {
 			err = p.commit(ctx, e, batch)
 		}
 	}
-	if err != nil && len(batch) > 1 && !pg.IsUnavailable(err) {
+	if err != nil && len(batch) > 1 && !IsOutage(err) {
 		// One of them spoils it for all: find out which.
 		slog.ErrorContext(ctx, "a batch failed; its commands are decided one by one", "commands", len(batch), "error", err)
 		for _, w := range batch {
@@ -36,10 +37,14 @@ func (p *partition) process(ctx context.Context, e *Engine, batch []*pending) {
 		}
 		return
 	}
-	if err != nil {
-		for _, w := range batch {
-			w.done <- answer{w.index, Outcome{Err: err}}
+	if err == nil {
+		return
+	}
+	for _, w := range batch {
+		if !IsOutage(err) {
+			slog.ErrorContext(ctx, "a command cannot be decided or written", "tenant", w.Tenant, "command", w.Name, "key", w.Key, "error", err)
 		}
+		w.done <- answer{w.index, Outcome{Err: err}}
 	}
 }
 
@@ -176,7 +181,7 @@ func (d *decisions) decide(w *pending) error {
 	var refusal *tenant.Refusal
 	if err != nil {
 		if !errors.As(err, &refusal) {
-			return fmt.Errorf("decide %s of %s: %w", w.Name, w.Tenant, err)
+			return fault.Permanent(fmt.Errorf("decide %s of %s: %w", w.Name, w.Tenant, err))
 		}
 		payloads = []events.Payload{refusal.Event(t.State, w.Name)}
 	}
@@ -203,7 +208,7 @@ func (d *decisions) record(w *pending, t *store.Tenant, payloads []events.Payloa
 	for i, p := range payloads {
 		ev, err := events.New(p, w.Tenant)
 		if err != nil {
-			return nil, err
+			return nil, fault.Permanent(err)
 		}
 		ev.Actor, ev.CausationID, ev.CorrelationID, ev.TraceParent = w.Actor, w.CausationID, w.CorrelationID, w.TraceParent
 		ev.Sequence, ev.Time = t.State.Version+1, d.pos.Now
@@ -236,7 +241,7 @@ func (d *decisions) write(ctx context.Context, tx pgx.Tx) (eventlog.Batch, error
 		state := d.tenants[id].State
 		snapshot, err := json.Marshal(state)
 		if err != nil {
-			return eventlog.Batch{}, err
+			return eventlog.Batch{}, fault.Permanent(err)
 		}
 		d.entries[i].Snapshot = snapshot
 		projection.Timers(id, d.before[id], state.Timers())
@@ -300,11 +305,14 @@ func (e *Engine) answerRepeated(ctx context.Context, batch []*pending) (fresh []
 	return fresh, nil
 }
 
+// codeKeyReused refuses a command under a key that another command had. It is in no log: the key's answer is.
+const codeKeyReused = "idempotency_key_reused"
+
 // replay rebuilds the answer that the command got the first time: the tenant as it was right behind it.
 func (e *Engine) replay(ctx context.Context, w *pending, caused *eventlog.Caused) (Outcome, error) {
 	if !bytes.Equal(caused.Hash, w.Hash) {
 		return Outcome{Refusal: &tenant.Refusal{
-			Kind: tenant.Conflict, Code: "idempotency_key_reused",
+			Kind: tenant.Conflict, Code: codeKeyReused,
 			Message: "this idempotency key was used for another command; use a new one",
 		}}, nil
 	}

@@ -3,14 +3,17 @@ package app
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"tenure/services/lifecycle/internal/tenant"
 	"tenure/shared/bus"
 	"tenure/shared/events"
 	"tenure/shared/fault"
+	"tenure/shared/pg"
 	"tenure/shared/schema"
 	"tenure/shared/vault"
 )
@@ -31,21 +34,43 @@ func (e *Engine) HandleCommands(ctx context.Context, messages []bus.Message) (do
 		}
 		list = append(list, s)
 	}
-	done, err = settle(e.SubmitAll(ctx, list))
-	if err == nil {
-		err = bad
-	}
-	return done, err
-}
-
-// settle counts the outcomes, from the first on, that are committed. Refusals are: the log holds them.
-func settle(outcomes []Outcome) (done int, err error) {
-	for i := range outcomes {
-		if outcomes[i].Err != nil {
-			return i, fault.RetryAfter(outcomes[i].Err, outageDelay)
+	for i, out := range e.SubmitAll(ctx, list) {
+		if err := settle(out); err != nil {
+			return i, err
 		}
 	}
-	return len(outcomes), nil
+	return len(list), bad
+}
+
+// settle tells what an outcome means to the message behind it; nil: it is done. Refusals are, for the log holds them;
+// but a used id on another command is in no log, so that the dead letters must tell of it.
+//
+// Only an outage is waited for as long as it takes. Whatever else fails does so again: waiting for it would keep every
+// other tenant's messages out for ever.
+func settle(out Outcome) error {
+	var malformed *events.FormatError
+	switch err := out.Err; {
+	case err == nil && out.Refusal != nil && out.Refusal.Code == codeKeyReused:
+		return fault.Conflict(out.Refusal)
+	case err == nil:
+		return nil
+	case errors.As(err, &malformed):
+		return fault.Permanent(err)
+	case IsOutage(err):
+		return fault.RetryAfter(err, outageDelay)
+	default:
+		return err
+	}
+}
+
+// IsOutage reports whether a command failed only because a part is away or the service stops: sent again, it may well
+// be decided. What the engine itself cannot do is permanent, or an event that does not fit the bus.
+func IsOutage(err error) bool {
+	var malformed *events.FormatError
+	if fault.IsPermanent(err) || errors.As(err, &malformed) {
+		return false
+	}
+	return pg.IsUnavailable(err) || errors.Is(err, context.Canceled)
 }
 
 // fromMessage turns a public command into a submission.
@@ -57,15 +82,20 @@ func fromMessage(ev events.Event) (Submission, error) {
 	if !ok {
 		return Submission{}, &events.FormatError{Code: "unknown_command", Message: "there is no command " + ev.Name()}
 	}
-	var mismatch *schema.Error
-	if err := schema.Validate(ev.Type, ev.Data); errors.As(err, &mismatch) {
-		return Submission{}, &events.FormatError{Code: mismatch.Code, Message: mismatch.Error()}
-	} else if err != nil {
+	if ev.Subject == events.NoTenant {
+		return Submission{}, &events.FormatError{Code: events.CodeInvalidTenantID, Message: "no tenant may be called " + events.NoTenant}
+	}
+	if err := CheckForm(ev.Type, ev.Data); err != nil {
 		return Submission{}, err
 	}
 	payload, err := ev.Payload()
 	if err != nil {
 		return Submission{}, &events.FormatError{Code: "schema_mismatch", Message: err.Error()}
+	}
+	// What we understood, not what was sent: a sender that writes its JSON anew says the same.
+	understood, err := json.Marshal(payload)
+	if err != nil {
+		return Submission{}, err
 	}
 	correlation := ev.CorrelationID
 	if correlation == "" {
@@ -76,8 +106,18 @@ func fromMessage(ev events.Event) (Submission, error) {
 		actor = "service:" + ev.Source
 	}
 	s := Command(ev.Subject, ev.Name(), "command/"+ev.ID, payload)
-	s.Hash, s.CausationID, s.CorrelationID, s.Actor, s.TraceParent = ContentHash(ev.Type, ev.Data), ev.ID, correlation, actor, ev.TraceParent
+	s.Hash, s.CausationID, s.CorrelationID, s.Actor, s.TraceParent = ContentHash(ev.Type, understood), ev.ID, correlation, actor, ev.TraceParent
 	return s, nil
+}
+
+// CheckForm holds a command's data to its schema. The error is a *events.FormatError that quotes nothing of the data.
+func CheckForm(commandType string, data []byte) error {
+	var mismatch *schema.Error
+	err := schema.Validate(commandType, data)
+	if errors.As(err, &mismatch) {
+		return &events.FormatError{Code: mismatch.Code, Message: mismatch.Error()}
+	}
+	return err
 }
 
 // Command makes a submission; a registration's personal data is taken out of the payload, into Contact.
@@ -108,19 +148,28 @@ func (e *Engine) HandleAnswers(ctx context.Context, messages []bus.Message) (don
 			list, at = append(list, s), append(at, i)
 		}
 	}
-	outcomes := e.SubmitAll(ctx, list)
-	for i := range outcomes {
-		if outcomes[i].Err != nil {
-			return at[i], fault.RetryAfter(outcomes[i].Err, outageDelay)
+	for i, out := range e.SubmitAll(ctx, list) {
+		if err := settle(out); err != nil {
+			return at[i], err
 		}
 	}
 	return len(messages), nil
 }
 
+// maxResult bounds what a participant may put into the log, in bytes: with its envelope it must fit the bus.
+const maxResult = 16 << 10
+
 func fromAnswer(ev events.Event) (Submission, bool) {
 	a, err := ev.DecodeAnswer()
+	if a.Participant == "" {
+		a.Participant = ev.Service() // the type says it already
+	}
 	if err != nil || a.StepID == "" || a.Participant != ev.Service() {
 		return Submission{}, false // speaks for another participant, or nonsense: it answers no step
+	}
+	if len(a.Result) > maxResult {
+		slog.Warn("a step's result is too large for the log and left out", "tenant", ev.Subject, "step", a.StepID, "bytes", len(a.Result))
+		a.Result = nil
 	}
 	var payload events.Payload
 	var name string

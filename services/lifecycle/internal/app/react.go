@@ -63,11 +63,7 @@ func (e *Engine) ReactToFact(ctx context.Context, ev events.Event) (inbox.Commit
 
 // follow submits the command and waits until it is settled. A refusal settles it: it stands in the log.
 func (e *Engine) follow(ctx context.Context, ev events.Event, name string, payload events.Payload) error {
-	out := e.Submit(ctx, fromService(ev, name, payload))
-	if out.Err != nil {
-		return fault.RetryAfter(out.Err, outageDelay)
-	}
-	return nil
+	return settle(e.Submit(ctx, fromService(ev, name, payload)))
 }
 
 func (e *Engine) withPeriod(ctx context.Context, ev events.Event, end *time.Time, name string, payload events.Payload) (inbox.Commit, error) {

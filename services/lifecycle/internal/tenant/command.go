@@ -81,7 +81,7 @@ func (*FailStep) EventType() string { return events.CommandType(CmdFailStep) }
 
 // RetryOperation lets an operator try again what got stuck.
 type RetryOperation struct {
-	Reason string
+	Reason string `json:"reason,omitempty"`
 }
 
 // EventType names the command.

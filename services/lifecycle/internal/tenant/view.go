@@ -37,7 +37,7 @@ type OperationView struct {
 	NeedsOperator bool      `json:"needs_operator,omitempty"`
 	FromPlan      string    `json:"from_plan,omitempty"`
 	ToPlan        string    `json:"to_plan,omitempty"`
-	StartedAt     time.Time `json:"started_at"`
+	StartedAt     time.Time `json:"started_at,omitzero"`
 	EndedAt       time.Time `json:"ended_at,omitzero"`
 }
 

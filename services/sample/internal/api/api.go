@@ -115,7 +115,7 @@ type listInput struct {
 type listOutput struct {
 	Body struct {
 		Items      []document `json:"items"`
-		NextCursor string     `json:"next_cursor,omitempty"`
+		NextCursor string     `json:"next_cursor"`
 	}
 }
 

@@ -24,11 +24,20 @@ func OSEnviron() Environ {
 	return e
 }
 
-// ReadSecretFiles replaces X_FILE by X with the file's content, so that secrets need not stand in the environment.
+// secrets are the settings that may come from files: keys, and addresses that hold a password.
+var secrets = []string{
+	"DATABASE_URL", "NATS_URL", "SMTP_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET",
+	"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+	"TENURE_AUTH_KEY", "TENURE_SIGNING_KEY", "TENURE_TOKEN", "TENURE_VAULT_KEY",
+}
+
+// ReadSecretFiles replaces X_FILE by X with the file's content, so that secrets need not stand in the environment. Once
+// read, X_FILE is gone: a second call finds nothing to do.
 func (e Environ) ReadSecretFiles() error {
-	for key, path := range e {
-		name, ok := strings.CutSuffix(key, "_FILE")
-		if !ok || path == "" || !isSetting(name) {
+	for _, name := range secrets {
+		key := name + "_FILE"
+		path := e[key]
+		if path == "" {
 			continue
 		}
 		if _, both := e[name]; both {
@@ -39,17 +48,9 @@ func (e Environ) ReadSecretFiles() error {
 			return fmt.Errorf("%s: %w", key, err)
 		}
 		e[name] = strings.TrimRight(string(content), "\r\n")
+		delete(e, key)
 	}
 	return nil
-}
-
-func isSetting(name string) bool {
-	for _, prefix := range []string{"TENURE_", "DATABASE_", "NATS_", "STRIPE_", "SMTP_", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 // Parse fills a struct with `env` tags. Its error names the variable.
@@ -89,4 +90,16 @@ type Settings struct {
 	Day time.Duration `env:"TENURE_RETENTION_UNIT" envDefault:"24h"`
 	// DrainTime is how long a stopping process may finish what it has begun.
 	DrainTime time.Duration `env:"TENURE_STOP_TIMEOUT" envDefault:"20s"`
+}
+
+// readSettings is Parse for what every service reads.
+func (e Environ) readSettings() (Settings, error) {
+	var s Settings
+	if err := e.Parse(&s); err != nil {
+		return s, err
+	}
+	if s.Day <= 0 {
+		return s, fmt.Errorf("TENURE_RETENTION_UNIT is %v: give the length of a day, like 24h, or 1s in tests", s.Day)
+	}
+	return s, nil
 }

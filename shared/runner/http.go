@@ -66,6 +66,17 @@ func addOperational(mux *http.ServeMux, services map[string]Service, tel *teleme
 	mux.Handle("GET /metrics", tel.MetricsHandler())
 }
 
+// refuseNUL turns away paths and queries with a NUL in them: no id and no name has one, and PostgreSQL takes none.
+func refuseNUL(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "\x00") || strings.Contains(r.URL.RawQuery, "%00") || strings.Contains(r.URL.RawQuery, "\x00") {
+			problem.Write(w, r, problem.New(http.StatusUnprocessableEntity, problem.CodeValidation, "the address holds a NUL character"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // limitBody answers 413 above events.MaxBody. Only what the dev sample stores may be larger; it says so itself.
 func limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -75,8 +75,8 @@ func Run(ctx context.Context, environ Environ, ready func(), services ...Named) 
 	if err := errors.Join(environ.ReadSecretFiles(), environ.refuseTestKnobs()); err != nil {
 		return err
 	}
-	var settings Settings
-	if err := environ.Parse(&settings); err != nil {
+	settings, err := environ.readSettings()
+	if err != nil {
 		return err
 	}
 	name := services[0].Name
@@ -175,7 +175,9 @@ func (p *process) close() {
 func (p *process) serve(ctx context.Context, deps Deps, services map[string]Service, tel *telemetry.Telemetry, ready func()) error {
 	addOperational(deps.Mux, services, tel)
 	server := &http.Server{
-		Addr: p.settings.HTTPAddr, Handler: limitBody(problem.Routes(deps.Mux)), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Addr: p.settings.HTTPAddr, Handler: refuseNUL(limitBody(problem.Routes(deps.Mux))),
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelError), // panics of handlers go there too
 	}
 	listener, err := listen(ctx, p.settings.HTTPAddr)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"tenure/services/devstack"
 	"tenure/services/sample"
@@ -19,11 +18,6 @@ func environment() (runner.Environ, error) {
 	if err := environ.ReadSecretFiles(); err != nil {
 		return nil, err
 	}
-	maps.DeleteFunc(environ, func(key, _ string) bool {
-		name, isFile := strings.CutSuffix(key, "_FILE")
-		_, read := environ[name]
-		return isFile && read
-	})
 	if path := environ["TENURE_DATAMAP"]; path != "" {
 		abs, err := filepath.Abs(path)
 		if err != nil {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -32,11 +35,11 @@ func TestDeployment(t *testing.T) {
 	t.Run("every route is public, at the service that has it", w.testRoutes)
 	t.Run("a tenant lives and is forgotten", func(t *testing.T) { w.testLife(t, c, saas) })
 	t.Run("an upstream service sends commands and hears the answers", w.testUpstream)
-	t.Run("no more than these", func(t *testing.T) {
-		t.Run("consumers on the bus", w.testConsumers)
-		t.Run("rights on the bus", w.testBusRights)
-		t.Run("rights in the database", w.testDatabaseRights)
-	})
+	t.Run("consumers on the bus are known", w.testConsumers)
+	t.Run("rights on the bus end where they should", w.testBusRights)
+	t.Run("rights in the database end where they should", w.testDatabaseRights)
+	t.Run("the dashboard shows figures that there are", w.testDashboard)
+	t.Run("the bus comes back from the logs", func(t *testing.T) { w.testRestore(t, c) })
 }
 
 // token is an operator's, of the key that is in .env.
@@ -215,4 +218,61 @@ func (w *world) testConsumers(t *testing.T) {
 		"lifecycle-commands", "lifecycle-steps", "lifecycle-facts", "billing", "billing-stripe", "billing-usage", "export", "deletion",
 		"notifier", "upstream",
 	})
+}
+
+// testDashboard holds that deploy/grafana asks for nothing that nobody measures.
+func (w *world) testDashboard(t *testing.T) {
+	dashboard, err := os.ReadFile(filepath.Join(root, "deploy/grafana/services.json"))
+	require.NoError(t, err)
+	require.True(t, json.Valid(dashboard))
+	_, figures := get(t, "http://"+w.addresses["lifecycle"]+"/metrics")
+	asked := regexp.MustCompile(`\b(go|process|db|tenure)_[a-z_]+`).FindAllString(string(dashboard), -1)
+	require.NotEmpty(t, asked)
+	for _, name := range asked {
+		require.Regexp(t, `(?m)^`+name+`\b`, figures)
+	}
+}
+
+// testRestore does what deploy/runbooks/restore.md says about the bus: a new one is filled from the logs, and what was done
+// is not done again.
+func (w *world) testRestore(t *testing.T, c *client.Client) {
+	before, err := c.Tenant(t.Context(), "beta")
+	require.NoError(t, err)
+	w.stop()
+	w.nats.Shutdown()
+	w.nats.WaitForShutdown()
+	w.startNATS(t)
+	runbook, err := os.ReadFile(filepath.Join(root, "deploy/runbooks/restore.md"))
+	require.NoError(t, err)
+	sql := regexp.MustCompile("(?s)```sql\n(.*?)```").FindSubmatch(runbook)
+	require.NotNil(t, sql)
+	w.exec(t, "tenure", string(sql[1]))
+	w.start(t)
+	const logged = `SELECT (SELECT count(*) FROM lifecycle.log) + (SELECT count(*) FROM billing.log)
+		+ (SELECT count(*) FROM export.log) + (SELECT count(*) FROM deletion.log) + (SELECT count(*) FROM notifier.log)`
+	testkit.WaitFor(t, patience, "all logs are on the new bus", func() bool { return w.streamed(t) == w.exec(t, "tenure", logged) })
+
+	w.joinSaaS(t)
+	_, err = c.Register(t.Context(), client.Register{ID: "gamma", Name: "Gamma", Email: "carl@example.com", Plan: "free"})
+	require.NoError(t, err)
+	w.waitState(t, c, "gamma", "active")
+	after, err := c.Tenant(t.Context(), "beta")
+	require.NoError(t, err)
+	require.Equal(t, before.Version, after.Version, "what came again had an effect")
+	require.Equal(t, "0", w.exec(t, "tenure", "SELECT count(*) FROM bus.dead_letters"))
+}
+
+// streamed is how many events the bus holds.
+func (w *world) streamed(t *testing.T) string {
+	t.Helper()
+	found, err := w.nats.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
+	require.NoError(t, err)
+	for _, account := range found.AccountDetails {
+		for _, stream := range account.Streams {
+			if stream.Name == "TENURE_EVENTS" {
+				return strconv.FormatUint(stream.State.Msgs, 10)
+			}
+		}
+	}
+	return "no stream"
 }

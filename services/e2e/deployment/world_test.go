@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -61,6 +62,8 @@ type world struct {
 	public    *httptest.Server // the proxy
 	routes    []route
 	addresses map[string]string // of the services
+	overrides map[string]string
+	stops     []func() // of the services that run
 }
 
 func newWorld(t *testing.T) *world {
@@ -88,14 +91,15 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(w.public.Close)
 
 	// Beyond what the containers get: where the parts are in this test, and days of 100 ms, for which dev is needed.
-	w.start(t, map[string]string{
+	w.overrides = map[string]string{
 		"AWS_ENDPOINT_URL": store.Endpoint, "TENURE_S3_BUCKET": bucket, "STRIPE_API_BASE": "http://127.0.0.1:1",
 		"TENURE_ENV": "dev", "TENURE_RETENTION_UNIT": "100ms",
-	})
+	}
+	w.start(t)
 	return w
 }
 
-// startNATS runs a server on deploy/nats/nats.conf.
+// startNATS runs an empty server on deploy/nats/nats.conf.
 func (w *world) startNATS(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
@@ -111,7 +115,7 @@ func (w *world) startNATS(t *testing.T) {
 	w.nats, err = server.NewServer(opts)
 	require.NoError(t, err)
 	w.nats.Start()
-	t.Cleanup(func() { w.nats.Shutdown(); w.nats.WaitForShutdown() })
+	t.Cleanup(w.nats.Shutdown)
 	require.True(t, w.nats.ReadyForConnections(patience))
 }
 
@@ -131,14 +135,18 @@ func (w *world) startPostgres(t *testing.T) {
 	}
 }
 
-// exec runs SQL as the superuser.
-func (w *world) exec(t *testing.T, database, sql string) {
+// exec runs SQL as the superuser and answers the last statement's first value, if there is one.
+func (w *world) exec(t *testing.T, database, sql string) string {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), strings.Replace(w.postgres.URL(), "/postgres?", "/"+database+"?", 1))
 	require.NoError(t, err)
 	defer conn.Close(context.WithoutCancel(t.Context()))
-	_, err = conn.PgConn().Exec(t.Context(), sql).ReadAll()
+	results, err := conn.PgConn().Exec(t.Context(), sql).ReadAll()
 	require.NoError(t, err)
+	if last := results[len(results)-1]; len(last.Rows) > 0 {
+		return string(last.Rows[0][0])
+	}
+	return ""
 }
 
 // local puts the servers of this test in the place of those of the network that compose makes.
@@ -148,13 +156,13 @@ func (w *world) local(content string) string {
 }
 
 // start runs the services as depends_on says: the lifecycle first, the others when it is ready.
-func (w *world) start(t *testing.T, overrides map[string]string) {
+func (w *world) start(t *testing.T) {
 	t.Helper()
 	for _, service := range tenure {
 		dependsOn := w.project.Services[service].DependsOn
 		require.Contains(t, dependsOn, "postgres")
 		require.Equal(t, service != "lifecycle", dependsOn["lifecycle"].Condition == types.ServiceConditionHealthy, service)
-		w.run(t, service, overrides)
+		w.run(t, service)
 		if service == "lifecycle" {
 			w.waitReady(t, service)
 		}
@@ -165,7 +173,7 @@ func (w *world) start(t *testing.T, overrides map[string]string) {
 }
 
 // run starts one service in a process of its own, which ends with the test.
-func (w *world) run(t *testing.T, service string, overrides map[string]string) {
+func (w *world) run(t *testing.T, service string) {
 	t.Helper()
 	environ := settings(w.project.Services[service])
 	environ["TENURE_HTTP_ADDR"] = w.addresses[service]
@@ -179,7 +187,7 @@ func (w *world) run(t *testing.T, service string, overrides map[string]string) {
 		}
 	}
 	known := readsOf(t, service)
-	for name, value := range overrides {
+	for name, value := range w.overrides {
 		if _, ok := known[name]; ok {
 			environ[name] = value
 		}
@@ -191,7 +199,7 @@ func (w *world) run(t *testing.T, service string, overrides map[string]string) {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("%s ended with %v", service, err)
@@ -200,6 +208,16 @@ func (w *world) run(t *testing.T, service string, overrides map[string]string) {
 			t.Logf("--- %s\n%s", service, &log)
 		}
 	})
+	w.stops = append(w.stops, stop)
+	t.Cleanup(stop)
+}
+
+// stop ends the services, as `docker compose stop` does.
+func (w *world) stop() {
+	for _, stop := range w.stops {
+		stop()
+	}
+	w.stops = nil
 }
 
 func (w *world) waitReady(t *testing.T, service string) {

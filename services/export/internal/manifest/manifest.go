@@ -102,10 +102,14 @@ func Total(counts map[string]int64) int64 {
 	return total
 }
 
-// Earliest is the first of the stores' watermarks, or the zero time without stores.
+// Earliest is the first of the stores' watermarks, or the zero time when none was read: a store of which nothing goes
+// into archives has no watermark.
 func Earliest(stores []Store) time.Time {
-	if len(stores) == 0 {
-		return time.Time{}
+	var first time.Time
+	for _, s := range stores {
+		if !s.TakenAt.IsZero() && (first.IsZero() || s.TakenAt.Before(first)) {
+			first = s.TakenAt
+		}
 	}
-	return slices.MinFunc(stores, func(a, b Store) int { return a.TakenAt.Compare(b.TakenAt) }).TakenAt
+	return first
 }

@@ -119,7 +119,7 @@ func TestSafeNamesStayInTheirFolder(t *testing.T) {
 
 func TestEarliest(t *testing.T) {
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	stores := []manifest.Store{{TakenAt: noon.Add(time.Second)}, {TakenAt: noon}, {TakenAt: noon.Add(time.Hour)}}
+	stores := []manifest.Store{{TakenAt: noon.Add(time.Second)}, {}, {TakenAt: noon}, {TakenAt: noon.Add(time.Hour)}}
 	if got := manifest.Earliest(stores); !got.Equal(noon) {
 		t.Errorf("earliest is %v", got)
 	}

@@ -107,11 +107,14 @@ func refused(r *tenant.Refusal) error {
 	return p
 }
 
-// Page is one page of a list; NextCursor is empty on the last.
+// Page is one page of a list; NextCursor is null on the last.
 type Page[T any] struct {
-	Items      []T    `json:"items"`
-	NextCursor string `json:"next_cursor"`
+	Items      []T     `json:"items"`
+	NextCursor *string `json:"next_cursor"`
 }
+
+// goOn tells where the next page begins.
+func (p *Page[T]) goOn(cursor string) { p.NextCursor = &cursor }
 
 // PageInput asks for a page. It is exported because huma reads exported fields alone.
 type PageInput struct {

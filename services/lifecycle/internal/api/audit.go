@@ -43,7 +43,7 @@ func pageOf[S, T any](list []S, limit int, show func(S) T, position func(S) int6
 	page := Page[T]{Items: make([]T, 0, min(len(list), limit))}
 	for i, item := range list {
 		if i == limit {
-			page.NextCursor = strconv.FormatInt(position(list[limit-1]), 10)
+			page.goOn(strconv.FormatInt(position(list[limit-1]), 10))
 			break
 		}
 		page.Items = append(page.Items, show(item))
@@ -82,7 +82,7 @@ func (a *API) audit(ctx context.Context, page PageInput, tenantID, eventType str
 		out.Items[i] = timelineEvent(r)
 	}
 	if more {
-		out.NextCursor = next.String()
+		out.goOn(next.String())
 	}
 	return answer(out), nil
 }

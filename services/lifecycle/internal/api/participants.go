@@ -117,7 +117,7 @@ func (a *API) listParticipants(ctx context.Context, in *PageInput) (*output[Page
 	page := Page[Participant]{Items: list}
 	if len(list) > in.Limit {
 		page.Items = list[:in.Limit]
-		page.NextCursor = list[in.Limit-1].Name
+		page.goOn(list[in.Limit-1].Name)
 	}
 	return answer(page), nil
 }

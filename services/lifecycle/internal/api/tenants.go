@@ -234,7 +234,7 @@ func (a *API) listTenants(ctx context.Context, in *listInput) (*output[Page[Tena
 	var page Page[Tenant]
 	if len(found) > in.Limit {
 		found = found[:in.Limit]
-		page.NextCursor = found[in.Limit-1].State.ID
+		page.goOn(found[in.Limit-1].State.ID)
 	}
 	states := make([]tenant.State, len(found))
 	for i := range found {

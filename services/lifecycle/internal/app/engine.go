@@ -49,6 +49,8 @@ type Outcome struct {
 // Config of an engine.
 type Config struct {
 	Plans plans.Catalogue
+	// Clock is this machine's, to be held against the database's; time.Now outside of tests.
+	Clock func() time.Time
 	// Policy picks what holds for a tenant.
 	Policy func(region, plan string) tenant.Policy
 }

@@ -31,6 +31,7 @@ func (s Settings) Config(day time.Duration) Config {
 	policy.StepTimeout, policy.StepAttempts, policy.ExportsPerDay = s.StepTimeout, s.StepAttempts, s.ExportsPerDay
 	return Config{
 		Plans:  plans.Default(),
+		Clock:  time.Now,
 		Policy: func(_, _ string) tenant.Policy { return policy },
 	}
 }

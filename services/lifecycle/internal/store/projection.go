@@ -119,13 +119,3 @@ func DueTimers(ctx context.Context, q pg.Querier, limit int) ([]TimerRow, error)
 		return t, err
 	})
 }
-
-// NextDue returns how long it is until the next deadline by the database's clock; ok is false when none is armed.
-func NextDue(ctx context.Context, q pg.Querier) (in time.Duration, ok bool, err error) {
-	var seconds *float64
-	err = q.QueryRow(ctx, `SELECT extract(epoch FROM min(due) - clock_timestamp())::float8 FROM timers`).Scan(&seconds)
-	if err != nil || seconds == nil {
-		return 0, false, err
-	}
-	return time.Duration(*seconds * float64(time.Second)), true, nil
-}

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -133,6 +134,10 @@ func completeStep(d *decision, p *CompleteStep) error {
 	if !ok || s.Participant != p.Participant {
 		return nil
 	}
+	if left := rowsLeft(p.Result); s.Action == actionVerify && left > 0 {
+		d.fail(s, fmt.Sprintf("%d rows are still there", left), false)
+		return nil
+	}
 	d.note(&events.StepDone{
 		Change:      events.Change{Reason: s.Participant + " answered"},
 		OperationID: d.state.Lease.ID, StepID: s.key(), Participant: s.Participant, Action: s.Action, Result: p.Result,
@@ -142,6 +147,16 @@ func completeStep(d *decision, p *CompleteStep) error {
 	}
 	d.advance()
 	return nil
+}
+
+// rowsLeft reads the count in a verify's result, {"after": n}: a store that still holds something is not verified, however
+// its participant words the answer.
+func rowsLeft(result json.RawMessage) int64 {
+	var counts struct {
+		After int64 `json:"after"`
+	}
+	_ = json.Unmarshal(result, &counts)
+	return counts.After
 }
 
 func failStep(d *decision, p *FailStep) error {

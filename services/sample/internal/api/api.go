@@ -115,7 +115,7 @@ type listInput struct {
 type listOutput struct {
 	Body struct {
 		Items      []document `json:"items"`
-		NextCursor string     `json:"next_cursor"`
+		NextCursor *string    `json:"next_cursor"`
 	}
 }
 
@@ -128,7 +128,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	var out listOutput
 	if len(page) > in.Limit {
 		page = page[:in.Limit]
-		out.Body.NextCursor = page[in.Limit-1].ID
+		out.Body.NextCursor = &page[in.Limit-1].ID
 	}
 	out.Body.Items = documentsOf(page)
 	return &out, nil

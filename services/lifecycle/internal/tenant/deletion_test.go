@@ -289,3 +289,22 @@ func TestBillingNewsOfALeavingTenant(t *testing.T) {
 	w.do(CmdPaymentRecovered, &PaymentRecovered{}, "block.lifted")
 	w.is(Deleting)
 }
+
+// A participant that counts what is left and calls that verified is not believed.
+func TestAVerifyThatCountsRowsIsAFailure(t *testing.T) {
+	for result, done := range map[string]bool{`{"after":0}`: true, `{}`: true, `{"after":3}`: false} {
+		w := purging(t)
+		running := func(s Step) bool { return s.Status == StepRunning }
+		i := slices.IndexFunc(w.state.Lease.Steps, running)
+		for w.state.Lease.Steps[i].Action != actionVerify {
+			step := w.state.Lease.Steps[i]
+			w.after(CmdCompleteStep, &CompleteStep{StepID: step.ID, Participant: step.Participant})
+			i = slices.IndexFunc(w.state.Lease.Steps, running)
+		}
+		step := w.state.Lease.Steps[i]
+		w.after(CmdCompleteStep, &CompleteStep{StepID: step.ID, Participant: step.Participant, Result: json.RawMessage(result)})
+		if now := w.state.Lease.Steps[i].Status; (now == StepDone) != done {
+			t.Errorf("%s: the step is %s", result, now)
+		}
+	}
+}

@@ -49,6 +49,21 @@ func TestSignUpForTrial(t *testing.T) {
 	}
 }
 
+// TestTrialEndsPaidOrNot: Stripe calls a subscription active when its trial ends, an hour before it tries the card.
+func TestTrialEndsPaidOrNot(t *testing.T) {
+	for decline, fact := range map[bool]string{false: "payment.confirmed", true: "payment.failed"} {
+		f := newFixture(t)
+		end := now.AddDate(0, 0, 14)
+		f.send(&events.TenantRegistered{Plan: "starter", TrialDays: 14, TrialEndsAt: &end, Generation: 1})
+		f.told()
+		s := &f.stripe.subs[0]
+		s.Status, s.LatestInvoice, s.InvoiceStatus = plan.Active, "in_first", plan.InvoiceDraft
+		f.stripe.decline = decline
+		f.news("cus_acme1", "customer.subscription.updated")
+		f.wantTold(fact)
+	}
+}
+
 func TestDeclinedSignUpWaitsForItsPayment(t *testing.T) {
 	f := newFixture(t)
 	f.stripe.decline = true

@@ -158,6 +158,15 @@ func (f *fakeStripe) Invoices(_ context.Context, _, since string) ([]plan.Invoic
 	return slices.Clone(f.invoices[after:]), nil
 }
 
+func (f *fakeStripe) Collect(_ context.Context, invoiceID string) error {
+	i := slices.IndexFunc(f.subs, func(s plan.Subscription) bool { return s.LatestInvoice == invoiceID })
+	f.subs[i].InvoiceStatus = "paid"
+	if f.decline {
+		f.subs[i].InvoiceStatus, f.subs[i].Status = plan.InvoiceOpen, plan.PastDue
+	}
+	return nil
+}
+
 func (f *fakeStripe) GiveBack(_ context.Context, key string, back plan.Invoice) error {
 	_, err := call(f, key, func() (bool, error) {
 		i := slices.IndexFunc(f.invoices, func(i plan.Invoice) bool { return i.ID == back.ID })

@@ -106,5 +106,14 @@ func (a *App) news(ctx context.Context, e events.Event) (inbox.Commit, error) {
 	if err != nil {
 		return nil, err
 	}
+	if main := plan.Main(live); main != nil && main.Converting(account.Belief) && main.InvoiceStatus == plan.InvoiceDraft {
+		// Whether the trial goes over into a paid plan is to be known when it ends, not an hour later.
+		if err := a.stripe.Collect(ctx, main.LatestInvoice); err != nil {
+			return nil, err
+		}
+		if live, err = a.look(ctx, account); err != nil {
+			return nil, err
+		}
+	}
 	return a.commit(conclusion{cause: e, account: account, live: live}), nil
 }

@@ -24,6 +24,9 @@ type Stripe interface {
 	Cancel(ctx context.Context, subscriptionID string, credit bool) (plan.Subscription, error)
 	// Invoices returns the subscription's invoices that are newer than the one called since, all of them when it is empty.
 	Invoices(ctx context.Context, subscriptionID, since string) ([]plan.Invoice, error)
+	// Collect tries to be paid for an invoice now, instead of when Stripe would by itself. A card that is declined, or an
+	// invoice that is settled meanwhile, is no error: what is live tells.
+	Collect(ctx context.Context, invoiceID string) error
 	// GiveBack refunds what the card paid for the invoice and puts used credit back. It looks up what was given back before.
 	GiveBack(ctx context.Context, key string, i plan.Invoice) error
 }

@@ -39,6 +39,9 @@ func Derive(all []Subscription, b Belief) (Belief, []events.Payload) {
 	if s == nil {
 		return gone(b)
 	}
+	if s.Converting(b) {
+		s.Status = Trialing
+	}
 	next := Belief{
 		SubscriptionID: s.ID, Plan: s.Plan, Status: s.Status, CancelAtPeriodEnd: s.CancelAtPeriodEnd,
 		CurrentPeriodEnd: s.CurrentPeriodEnd, Standing: b.Standing,

@@ -66,6 +66,10 @@ func TestDerive(t *testing.T) {
 		{"which fails again", told(live("past_due")), []plan.Subscription{live("unpaid")}, nil},
 		{"and is paid", told(live("unpaid")), []plan.Subscription{live("active")}, []events.Payload{recovered}},
 		{"a trial that is paid for", told(live("trialing")), []plan.Subscription{live("active")}, []events.Payload{confirmed("active")}},
+		{
+			"a trial that ended and is not billed yet", told(live("trialing")),
+			[]plan.Subscription{with(live("active"), func(s *plan.Subscription) { s.InvoiceStatus = plan.InvoiceDraft })}, nil,
+		},
 		{"a trial that is not", told(live("trialing")), []plan.Subscription{live("past_due")}, []events.Payload{failed("past_due")}},
 		{
 			"another plan", told(live("active")),

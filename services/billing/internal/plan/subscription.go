@@ -18,6 +18,12 @@ const (
 	Canceled          = "canceled"
 )
 
+// Statuses of an invoice that is not paid yet. A draft is finalized, and paid, an hour after it was made.
+const (
+	InvoiceDraft = "draft"
+	InvoiceOpen  = "open"
+)
+
 // Subscription is what billing looks at of a live subscription.
 type Subscription struct {
 	ID         string
@@ -27,8 +33,9 @@ type Subscription struct {
 	Plan              string
 	Status            string
 	CancelAtPeriodEnd bool
-	// LatestInvoice is the id of the newest invoice.
+	// LatestInvoice is the id of the newest invoice, InvoiceStatus its status where Stripe was asked for it.
 	LatestInvoice    string
+	InvoiceStatus    string
 	Created          time.Time
 	CurrentPeriodEnd time.Time
 }
@@ -38,6 +45,13 @@ func (s Subscription) Paid() bool { return s.Status == Active || s.Status == Tri
 
 // Overdue reports whether a renewal was not paid.
 func (s Subscription) Overdue() bool { return s.Status == PastDue || s.Status == Unpaid }
+
+// Converting reports whether a trial has ended that nobody has paid for yet: Stripe calls the subscription active from
+// the trial's last second on, long before it tries the card.
+func (s Subscription) Converting(b Belief) bool {
+	return s.ID == b.SubscriptionID && b.Status == Trialing && s.Status == Active &&
+		(s.InvoiceStatus == InvoiceDraft || s.InvoiceStatus == InvoiceOpen)
+}
 
 // preference ranks statuses: the best one speaks for the tenant. Ended ones are not in it.
 var preference = []string{Active, Trialing, PastDue, Unpaid, Paused, Incomplete}

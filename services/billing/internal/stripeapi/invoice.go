@@ -2,9 +2,11 @@ package stripeapi
 
 import (
 	"context"
+	"errors"
 
 	"github.com/stripe/stripe-go/v76"
 
+	"tenure/services/billing/internal/app"
 	"tenure/services/billing/internal/plan"
 	"tenure/shared/plans"
 )
@@ -44,6 +46,19 @@ func invoiceFromStripe(i *stripe.Invoice) plan.Invoice {
 		out.ChargeID, out.Charged = charge.ID, charge.AmountCaptured-charge.AmountRefunded
 	}
 	return out
+}
+
+// Collect implements app.Stripe. It needs no idempotency key: an invoice is paid once.
+func (c *Client) Collect(ctx context.Context, invoiceID string) error {
+	_, err := c.invoices.Pay(invoiceID, &stripe.InvoicePayParams{Params: stripe.Params{Context: ctx}})
+	if isInvalid(err, "") {
+		return nil // paid or voided meanwhile
+	}
+	err = translate(ctx, "pay invoice "+invoiceID, err)
+	if refused := (*app.Refused)(nil); errors.As(err, &refused) {
+		return nil
+	}
+	return err
 }
 
 // GiveBack implements app.Stripe. A charge tells by itself what was refunded, and Stripe refuses to refund more.

@@ -93,7 +93,7 @@ func TestRaiseChargesAtOnceOrNotAtAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := plan.Subscription{
-		ID: "sub_1", ItemID: "si_1", CustomerID: "cus_1", Plan: "professional", Status: plan.Active, LatestInvoice: "in_2",
+		ID: "sub_1", ItemID: "si_1", CustomerID: "cus_1", Plan: "professional", Status: plan.Active, LatestInvoice: "in_2", InvoiceStatus: "open",
 		Created: time.Unix(1767225600, 0).UTC(), CurrentPeriodEnd: time.Unix(1769904000, 0).UTC(),
 	}
 	if got != want {

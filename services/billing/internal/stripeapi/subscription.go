@@ -14,7 +14,9 @@ import (
 // Subscriptions implements app.Stripe. Those that were cancelled are left out.
 func (c *Client) Subscriptions(ctx context.Context, customerID string) ([]plan.Subscription, error) {
 	var out []plan.Subscription
-	all := c.subscriptions.List(&stripe.SubscriptionListParams{ListParams: list(ctx), Customer: stripe.String(customerID)})
+	params := &stripe.SubscriptionListParams{ListParams: list(ctx), Customer: stripe.String(customerID)}
+	params.AddExpand("data.latest_invoice")
+	all := c.subscriptions.List(params)
 	for all.Next() {
 		out = append(out, c.fromStripe(all.Subscription()))
 	}
@@ -33,7 +35,7 @@ func (c *Client) fromStripe(s *stripe.Subscription) plan.Subscription {
 		out.CustomerID = s.Customer.ID
 	}
 	if s.LatestInvoice != nil {
-		out.LatestInvoice = s.LatestInvoice.ID
+		out.LatestInvoice, out.InvoiceStatus = s.LatestInvoice.ID, string(s.LatestInvoice.Status)
 	}
 	if s.Items == nil {
 		return out

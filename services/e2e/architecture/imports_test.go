@@ -96,6 +96,7 @@ func TestLayers(t *testing.T) {
 		{"tenure/schemas", ""},
 		{"tenure/shared/events", "tenure/schemas"},
 		{"tenure/shared/fault", ""},
+		{"tenure/shared/plans", ""},
 		{"tenure/shared/pg", ""},
 		{"tenure/shared/problem", ""},
 		{"tenure/shared/schema", "tenure/schemas tenure/shared/events"},

@@ -102,7 +102,7 @@ func TestNothingStartsWithoutSecrets(t *testing.T) {
 		if slices.Contains(optional, name) {
 			require.NoError(t, err)
 		} else {
-			require.ErrorContains(t, err, name)
+			require.ErrorContains(t, err, name, "without %s", name)
 		}
 	}
 }

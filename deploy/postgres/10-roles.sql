@@ -1,8 +1,5 @@
 -- One role and one schema per service. Run once, by the image's entrypoint, as the superuser in the database tenure;
--- 20-passwords.sql follows. The services make their tables themselves when they start.
---
--- CREATE on the database lets a service say CREATE SCHEMA IF NOT EXISTS, which PostgreSQL refuses without it even when
--- the schema is there. It gives no access to anything that exists.
+-- 20-passwords.sql follows. The services make their tables themselves when they start, each in the schema made for it here.
 REVOKE ALL ON DATABASE tenure FROM PUBLIC;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 
@@ -11,7 +8,7 @@ CREATE ROLE tenure_billing LOGIN;
 CREATE ROLE tenure_export LOGIN;
 CREATE ROLE tenure_deletion LOGIN;
 CREATE ROLE tenure_notifier LOGIN;
-GRANT CONNECT, CREATE ON DATABASE tenure
+GRANT CONNECT ON DATABASE tenure
     TO tenure_lifecycle, tenure_billing, tenure_export, tenure_deletion, tenure_notifier;
 
 CREATE SCHEMA lifecycle AUTHORIZATION tenure_lifecycle;

@@ -27,6 +27,7 @@ import (
 	"tenure/services/deletion"
 	"tenure/services/deletion/verify"
 	"tenure/shared/bus"
+	"tenure/shared/bus/bustest"
 	"tenure/shared/eventlog"
 	"tenure/shared/events"
 	"tenure/shared/pg"
@@ -122,6 +123,7 @@ func (w *world) freeAddr() string {
 // start runs the service until the test ends.
 func (w *world) start() {
 	w.Helper()
+	bustest.Streams(w, w.environ["NATS_URL"])
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -350,6 +352,7 @@ func (w *world) checkAccess() {
 // TestStartRefuses what would leave data behind, or certificates unsigned, without anybody noticing.
 func TestStartRefuses(t *testing.T) {
 	url, nats := testkit.Postgres(t), testkit.NATS(t)
+	bustest.Streams(t, nats.URL())
 	path := filepath.Join(t.TempDir(), "datamap.yaml")
 	if err := os.WriteFile(path, []byte(dataMap), 0o600); err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ import (
 	"tenure/services/export"
 	"tenure/services/export/verify"
 	"tenure/shared/bus"
+	"tenure/shared/bus/bustest"
 	"tenure/shared/eventlog"
 	"tenure/shared/events"
 	"tenure/shared/pg"
@@ -118,6 +119,7 @@ func freeAddr(t *testing.T) string {
 // start runs the service until the test ends.
 func (w *world) start() {
 	w.t.Helper()
+	bustest.Streams(w.t, w.environ["NATS_URL"])
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() {

@@ -3,6 +3,7 @@ package notifier
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -47,6 +48,9 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	var settings settings
 	if err := deps.Environ.Parse(&settings); err != nil {
 		return nil, err
+	}
+	if deps.Vault == nil {
+		return nil, errors.New("TENURE_VAULT_KEY is not set; mails need a vault for their addresses")
 	}
 	if settings.PublicURL == "" {
 		settings.PublicURL = "http://" + deps.HTTPAddr

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -43,7 +44,7 @@ const publishWindow = 4096
 // services start in any order.
 func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 	cfg.Replicas = max(cfg.Replicas, 1)
-	nc, err := nats.Connect(cfg.URL, nats.Name(cfg.Name), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond),
+	nc, err := nats.Connect(cfg.URL, nats.Name(cfg.Name), nats.CustomInboxPrefix(inboxPrefix(cfg.URL)), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond),
 		nats.RetryOnFailedConnect(true), nats.ReconnectBufSize(-1), // a buffered publish would look sent and not be
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -59,6 +60,15 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 		return nil, err
 	}
 	return &Bus{cfg: cfg, nc: nc, js: js}, nil
+}
+
+// inboxPrefix gives each user of the bus inboxes of its own, so that the server can keep others from reading the messages
+// that it pulls.
+func inboxPrefix(natsURL string) string {
+	if u, err := url.Parse(natsURL); err == nil && u.User.Username() != "" {
+		return "_INBOX_" + u.User.Username()
+	}
+	return nats.InboxPrefix[:len(nats.InboxPrefix)-1]
 }
 
 // Close drops the connection; consumers should have been stopped before.

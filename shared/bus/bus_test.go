@@ -43,10 +43,15 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) publish(t *testing.T, tenant string, sequence int64) {
 	t.Helper()
+	require.NoError(t, r.tryPublish(t, tenant, sequence))
+}
+
+func (r *rig) tryPublish(t *testing.T, tenant string, sequence int64) error {
+	t.Helper()
 	e, err := events.New(&events.BlockAdded{Block: "admin"}, tenant)
 	require.NoError(t, err)
 	e.ID, e.Source, e.Sequence, e.Time = fmt.Sprintf("%s.%d", tenant, sequence), "tenure/lifecycle", sequence, time.Unix(1, 0)
-	require.NoError(t, r.bus.Publish(context.Background(), e))
+	return r.bus.Publish(context.Background(), e)
 }
 
 // recorder is a handler that remembers; fault decides about each event.
@@ -232,7 +237,7 @@ func TestTheBusComesBack(t *testing.T) {
 	r.nats.Stop()
 	r.nats.Start()
 	testkit.WaitFor(t, 10*time.Second, "a connection", r.bus.Connected)
-	r.publish(t, "a", 2)
+	testkit.WaitFor(t, 20*time.Second, "the stream to take the second", func() bool { return r.tryPublish(t, "a", 2) == nil })
 	testkit.WaitFor(t, 20*time.Second, "the second", func() bool { return len(rec.of("a")) >= 2 })
 	require.Equal(t, int64(2), rec.of("a")[len(rec.of("a"))-1])
 }

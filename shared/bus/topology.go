@@ -46,3 +46,13 @@ func (b *Bus) EnsureTopology(ctx context.Context) error {
 	}
 	return nil
 }
+
+// FindTopology reports whether every stream is there. For services that may not create any.
+func (b *Bus) FindTopology(ctx context.Context) error {
+	for _, want := range topology(b.cfg.Replicas) {
+		if _, err := b.js.Stream(ctx, want.Name); err != nil {
+			return fmt.Errorf("stream %s (the lifecycle service makes it): %w", want.Name, err)
+		}
+	}
+	return nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
@@ -34,6 +35,10 @@ func CreateSchema(ctx context.Context, url, schema string) error {
 		return fmt.Errorf("connect to create schema %s: %w", schema, err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	var exists bool
+	if err := conn.QueryRow(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, pgx.Identifier{schema}.Sanitize()).Scan(&exists); err != nil || exists {
+		return err // CREATE wants its right even when there is nothing to create
+	}
 	// IF NOT EXISTS still races between two sessions, so that the check is made under a lock.
 	_, err = conn.Exec(ctx, `SELECT pg_advisory_lock(hashtext('tenure.create_schema'))`)
 	if err != nil {
@@ -58,7 +63,14 @@ func MigrateSet(ctx context.Context, pool *pgxpool.Pool, set string, files fs.FS
 }
 
 func up(ctx context.Context, db *sql.DB, set string, files fs.FS) error {
-	locker, err := lock.NewPostgresSessionLocker()
+	// A lock for each set of each schema: services that start together do not wait for one another.
+	var schema string
+	if err := db.QueryRowContext(ctx, `SELECT current_schema()`).Scan(&schema); err != nil {
+		return err
+	}
+	id := fnv.New64a()
+	_, _ = id.Write([]byte("tenure.migrate/" + schema + "/" + set))
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(int64(id.Sum64()>>1)), lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return err
 	}

@@ -29,8 +29,13 @@ func waitForDatabase(ctx context.Context, url string) error {
 	})
 }
 
-func waitForTopology(ctx context.Context, b *bus.Bus) error {
-	return waitFor(ctx, "NATS JetStream", b.EnsureTopology)
+// waitForTopology makes the streams where the lifecycle service runs, which owns them; all others wait until they are
+// there, and need no right to make or change one.
+func waitForTopology(ctx context.Context, b *bus.Bus, owner bool) error {
+	if owner {
+		return waitFor(ctx, "NATS JetStream", b.EnsureTopology)
+	}
+	return waitFor(ctx, "NATS JetStream", b.FindTopology)
 }
 
 // waitFor tries until it works or ctx ends; after the first failure it says what it waits for, and why, now and then.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -90,7 +91,8 @@ func Run(ctx context.Context, environ Environ, ready func(), services ...Named) 
 	defer tel.Shutdown(context.WithoutCancel(ctx))
 	p := &process{pools: map[string]*pgxpool.Pool{}, settings: settings}
 	defer p.close()
-	deps, err := p.deps(ctx, name, environ)
+	owner := slices.ContainsFunc(services, func(s Named) bool { return s.Name == streamOwner })
+	deps, err := p.deps(ctx, name, environ, owner)
 	if err != nil {
 		return err
 	}
@@ -103,6 +105,9 @@ func Run(ctx context.Context, environ Environ, ready func(), services ...Named) 
 	return p.serve(ctx, deps, running, tel, ready)
 }
 
+// streamOwner is the service that makes the streams.
+const streamOwner = "lifecycle"
+
 // process owns what the services of one process share.
 type process struct {
 	settings Settings
@@ -111,7 +116,7 @@ type process struct {
 	pools    map[string]*pgxpool.Pool
 }
 
-func (p *process) deps(ctx context.Context, name string, environ Environ) (Deps, error) {
+func (p *process) deps(ctx context.Context, name string, environ Environ, owner bool) (Deps, error) {
 	if err := waitForDatabase(ctx, p.settings.DatabaseURL); err != nil {
 		return Deps{}, err
 	}
@@ -126,7 +131,7 @@ func (p *process) deps(ctx context.Context, name string, environ Environ) (Deps,
 	if err != nil {
 		return Deps{}, err
 	}
-	if err := waitForTopology(ctx, p.bus); err != nil {
+	if err := waitForTopology(ctx, p.bus, owner); err != nil {
 		return Deps{}, err
 	}
 	vlt, err := openVault(ctx, p.settings, environ)

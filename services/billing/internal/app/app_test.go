@@ -272,6 +272,24 @@ func TestLeavingReturningAndPurge(t *testing.T) {
 	f.wantTold()
 }
 
+func TestOnlyAFreshStartForgetsTheUsage(t *testing.T) {
+	f := newFixture(t)
+	if err := f.store.Count(t.Context(), []store.Use{{Tenant: tenant, ID: "use-1", Metric: "documents", Quantity: 7}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, back := range []struct {
+		restored bool
+		want     int64
+	}{{true, 7}, {false, 0}} {
+		f.send(&events.TenantReactivated{Plan: "starter", RestoreData: back.restored})
+		var documents int64
+		err := f.db.QueryRow(t.Context(), `SELECT coalesce(sum(quantity), 0)::bigint FROM usage_totals`).Scan(&documents)
+		if err != nil || documents != back.want {
+			t.Errorf("restored %v: %d documents, want %d, %v", back.restored, documents, back.want, err)
+		}
+	}
+}
+
 func TestReactivationAfterTheSubscriptionIsGone(t *testing.T) {
 	f := newFixture(t)
 	f.signUp("starter")

@@ -14,6 +14,7 @@ import (
 var wanted = map[string]bool{
 	(*events.TenantRegistered)(nil).EventType():       true,
 	(*events.TenantReborn)(nil).EventType():           true,
+	(*events.TenantReactivated)(nil).EventType():      true,
 	(*events.SignupAbandoned)(nil).EventType():        true,
 	(*events.ProvisioningRolledBack)(nil).EventType(): true,
 	(*events.StepRequested)(nil).EventType():          true,
@@ -48,11 +49,20 @@ func (a *App) React(ctx context.Context, e events.Event) (inbox.Commit, error) {
 		return a.downgraded(ctx, e, p.Plan)
 	case *events.TenantPurged, *events.TenantReborn:
 		// Again at the new life's begin: the last uses of the old one may be counted after its purge.
-		return func(ctx context.Context, tx pgx.Tx) error { return a.store.ForgetUsage(ctx, tx, e.Subject) }, nil
+		return a.forgetUsage(e.Subject), nil
+	case *events.TenantReactivated:
+		if p.RestoreData {
+			return nil, nil
+		}
+		return a.forgetUsage(e.Subject), nil // what was metered is erased
 	case *events.SignupAbandoned, *events.ProvisioningRolledBack:
 		return a.follow(ctx, e, request{giveBack: true, ends: true}, plan.End)
 	}
 	return nil, nil
+}
+
+func (a *App) forgetUsage(tenant string) inbox.Commit {
+	return func(ctx context.Context, tx pgx.Tx) error { return a.store.ForgetUsage(ctx, tx, tenant) }
 }
 
 // signUp subscribes a new tenant. A card that does not work leaves a subscription that waits for its first payment.

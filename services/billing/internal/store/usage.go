@@ -96,11 +96,11 @@ func (s *Store) Report(ctx context.Context, limit int) (told int, err error) {
 
 // usageEntries reads the totals in a statement after the one that took the flags, so that it sees what set them.
 func usageEntries(ctx context.Context, tx pgx.Tx, tenants []string) ([]eventlog.Entry, error) {
-	rows, err := tx.Query(ctx, `SELECT tenant, to_char(now(), 'YYYY-MM'),
+	rows, err := tx.Query(ctx, `SELECT t.tenant, to_char(now(), 'YYYY-MM'),
 			coalesce(sum(quantity) FILTER (WHERE metric = 'queries' AND period = to_char(now(), 'YYYY-MM')), 0)::bigint,
 			coalesce(sum(quantity) FILTER (WHERE metric = 'documents'), 0)::bigint,
 			coalesce(sum(quantity) FILTER (WHERE metric = 'storage_gb'), 0)::float8
-		FROM usage_totals WHERE tenant = ANY($1) GROUP BY tenant ORDER BY tenant`, tenants)
+		FROM unnest($1::text[]) AS t(tenant) LEFT JOIN usage_totals USING (tenant) GROUP BY t.tenant ORDER BY t.tenant`, tenants)
 	if err != nil {
 		return nil, fmt.Errorf("read usage: %w", err)
 	}
@@ -119,10 +119,10 @@ func usageEntries(ctx context.Context, tx pgx.Tx, tenants []string) ([]eventlog.
 	return entries, nil
 }
 
-// ForgetUsage lets the tenant's next life begin with nothing used.
+// ForgetUsage lets the tenant begin anew with nothing used; the next report says so.
 func (s *Store) ForgetUsage(ctx context.Context, tx pgx.Tx, tenant string) error {
 	_, err := tx.Exec(ctx, `WITH totals AS (DELETE FROM usage_totals WHERE tenant = $1)
-		DELETE FROM usage_reports WHERE tenant = $1`, tenant)
+		UPDATE usage_reports SET changed = true WHERE tenant = $1`, tenant)
 	if err != nil {
 		return fmt.Errorf("forget usage of %s: %w", tenant, err)
 	}

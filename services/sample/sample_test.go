@@ -254,6 +254,8 @@ func TestRefusalsOverHTTP(t *testing.T) {
 		{"GET", "/sample/acme/documents", "forged", "", 401, "unauthenticated", ""},
 		{"GET", "/sample/a.b/documents", "", "", 422, "validation_failed", ""},
 		{"POST", "/sample/acme/documents", "", `{"name":"x"}`, 422, "validation_failed", ""},
+		{"POST", "/sample/acme/documents", "", `{"name":"x","content":"\u0000"}`, 422, "validation_failed", ""},
+		{"POST", "/sample/acme/query", "", `{"q":"\u0000"}`, 422, "validation_failed", ""},
 		{"POST", "/sample/acme/seed", "", `{"documents":51}`, 429, "quota_documents", ""},
 		{"POST", "/sample/_control", "", `{"drain":"sometimes"}`, 422, "validation_failed", ""},
 	} {

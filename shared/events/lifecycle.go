@@ -2,6 +2,7 @@ package events
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -48,7 +49,18 @@ type CommandRefused struct {
 	Message string `json:"message"`
 	// Allowed names the commands that the tenant's state allows.
 	Allowed []string `json:"allowed_commands,omitempty"`
+	// Violations are the limits that the tenant's usage does not fit.
+	Violations []Violation `json:"violations,omitempty"`
 }
+
+// Violation is one limit of a plan that the usage does not fit.
+type Violation struct {
+	Metric string  `json:"metric"`
+	Usage  float64 `json:"usage"`
+	Limit  float64 `json:"limit"`
+}
+
+func (v Violation) String() string { return fmt.Sprintf("%s %g of %g", v.Metric, v.Usage, v.Limit) }
 
 // EventType names the type on the bus.
 func (*CommandRefused) EventType() string { return "tenure.lifecycle.command.refused.v1" }

@@ -35,7 +35,7 @@ type Preview struct {
 	From      PlanView           `json:"from"`
 	To        PlanView           `json:"to"`
 	Cost      Cost               `json:"cost"`
-	OverLimit []tenant.Violation `json:"over_limit" doc:"limits of the new plan that the usage does not fit"`
+	OverLimit []events.Violation `json:"over_limit" doc:"limits of the new plan that the usage does not fit"`
 	Steps     []PreviewStep      `json:"steps" doc:"what participants would be asked, by phase"`
 	Events    []string           `json:"events"`
 	DueAt     *time.Time         `json:"due_at,omitempty" doc:"when a scheduled change or a deletion would take effect"`
@@ -119,7 +119,7 @@ func (a *API) showPreview(name string, payload events.Payload, p app.Preview) Pr
 	out := Preview{
 		Command: name, Allowed: p.Refusal == nil, FromState: p.State.Status(), ToState: p.After.Status(),
 		From: a.planView(p.State.Plan), To: a.planView(to), Cost: costOf(p, to), PlanHash: p.PlanHash,
-		OverLimit: []tenant.Violation{}, Steps: []PreviewStep{}, Events: []string{},
+		OverLimit: []events.Violation{}, Steps: []PreviewStep{}, Events: []string{},
 	}
 	if plan, ok := p.Facts.Plans.Find(to); ok {
 		out.OverLimit = orEmpty(p.Facts.Usage.Over(plan.Limits))

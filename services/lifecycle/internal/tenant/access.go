@@ -215,11 +215,11 @@ func (d *decision) limitBlocks(plan string, mayCome bool) []events.Block {
 }
 
 // Over lists the limits that the usage does not fit.
-func (u Usage) Over(l plans.Limits) []Violation {
-	var out []Violation
+func (u Usage) Over(l plans.Limits) []events.Violation {
+	var out []events.Violation
 	check := func(metric string, usage, limit float64) {
 		if limit > 0 && usage > limit {
-			out = append(out, Violation{Metric: metric, Usage: usage, Limit: limit})
+			out = append(out, events.Violation{Metric: metric, Usage: usage, Limit: limit})
 		}
 	}
 	check("queries", float64(u.Queries), float64(l.Queries))

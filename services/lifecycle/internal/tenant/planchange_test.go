@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -182,7 +183,12 @@ func TestDowngradeThatDoesNotFit(t *testing.T) {
 	w := active(t)
 	w.facts.Usage = Usage{Queries: 101, Documents: 51, StorageGB: 0.25}
 	r := w.refused(CodeUsageOverLimit, CmdDowngrade, &events.Downgrade{Plan: "free"})
-	want := []Violation{{"queries", 101, 100}, {"documents", 51, 50}, {"storage_gb", 0.25, 0.1}}
+	want := []events.Violation{
+		{Metric: "queries", Usage: 101, Limit: 100}, {Metric: "documents", Usage: 51, Limit: 50}, {Metric: "storage_gb", Usage: 0.25, Limit: 0.1},
+	}
+	if again := RefusalOf(r.Event(w.state, CmdDowngrade)); !reflect.DeepEqual(again, r) {
+		t.Errorf("repeated, the refusal is %+v, not %+v", again, r)
+	}
 	if !slices.Equal(r.Violations, want) || r.Kind != Invalid {
 		t.Errorf("violations %v", r.Violations)
 	}

@@ -75,17 +75,8 @@ type Refusal struct {
 	// Allowed are the commands that the tenant's state does allow.
 	Allowed []string
 	// Violations are the limits that the tenant's usage does not fit.
-	Violations []Violation
+	Violations []events.Violation
 }
-
-// Violation is one limit that the usage does not fit.
-type Violation struct {
-	Metric string  `json:"metric"`
-	Usage  float64 `json:"usage"`
-	Limit  float64 `json:"limit"`
-}
-
-func (v Violation) String() string { return fmt.Sprintf("%s %g of %g", v.Metric, v.Usage, v.Limit) }
 
 func (r *Refusal) Error() string { return r.Message }
 
@@ -93,14 +84,13 @@ func (r *Refusal) Error() string { return r.Message }
 func (r *Refusal) Event(s State, command string) *events.CommandRefused {
 	return &events.CommandRefused{
 		Change:  events.Change{From: s.Status(), To: s.Status(), Reason: r.Message},
-		Command: command, Code: r.Code, Message: r.Message, Allowed: r.Allowed,
+		Command: command, Code: r.Code, Message: r.Message, Allowed: r.Allowed, Violations: r.Violations,
 	}
 }
 
-// RefusalOf is the refusal that an event recorded, for the answer to a repeated command. Violations are not recorded;
-// the message names them.
+// RefusalOf is the refusal that an event recorded, for the answer to a repeated command.
 func RefusalOf(p *events.CommandRefused) *Refusal {
-	return &Refusal{Kind: kind(p.Code), Code: p.Code, Message: p.Message, Allowed: p.Allowed}
+	return &Refusal{Kind: kind(p.Code), Code: p.Code, Message: p.Message, Allowed: p.Allowed, Violations: p.Violations}
 }
 
 // refuse makes the answer to a command that is not allowed. What it tells to do instead is the tenant's state's.
@@ -116,7 +106,7 @@ func (d *decision) forbid(what string) *Refusal {
 	return d.refuse(CodeForbidden, "%s is for operators alone", what)
 }
 
-func (d *decision) unfit(plan, advice string, v []Violation) *Refusal {
+func (d *decision) unfit(plan, advice string, v []events.Violation) *Refusal {
 	said := make([]string, len(v))
 	for i := range v {
 		said[i] = v[i].String()

@@ -91,8 +91,8 @@ func visitors(api huma.API, verifier *auth.Verifier) func(huma.Context, func(hum
 type addInput struct {
 	TenantPath
 	Body struct {
-		Name    string `json:"name" minLength:"1" maxLength:"512"`
-		Content string `json:"content"`
+		Name    string `json:"name" minLength:"1" maxLength:"512" pattern:"^[^\\x00]*$"`
+		Content string `json:"content" pattern:"^[^\\x00]*$" doc:"text; PostgreSQL takes no NUL in it"`
 	}
 }
 
@@ -137,7 +137,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listOutput, error) 
 type queryInput struct {
 	TenantPath
 	Body struct {
-		Q      string `json:"q"`
+		Q      string `json:"q" pattern:"^[^\\x00]*$"`
 		HoldMS int    `json:"hold_ms,omitempty" minimum:"0" maximum:"600000" doc:"How long the query goes on running, ms"`
 	}
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -65,7 +66,7 @@ func (s *system) behind(db *pgxpool.Pool) string {
 		err := db.QueryRow(context.Background(), `SELECT h.stream FROM lifecycle.streams h
 			LEFT JOIN `+table+` p ON p.service = 'lifecycle' AND p.subject = h.stream
 			WHERE h.version > coalesce(p.sequence, 0) LIMIT 1`).Scan(&stream)
-		if err != pgx.ErrNoRows {
+		if !errors.Is(err, pgx.ErrNoRows) {
 			return name + " at " + stream
 		}
 	}

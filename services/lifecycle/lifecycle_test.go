@@ -242,14 +242,22 @@ func TestOtherTenantsDoNotExist(t *testing.T) {
 	r.active("other")
 	export := r.call("dev", "POST", "/v1/tenants/other/export", `{}`).json(t)["export_id"].(string)
 	routes := []struct{ method, path, body string }{
-		{"GET", "/v1/tenants/%s", ""}, {"GET", "/v1/tenants/%s/events", ""}, {"GET", "/v1/tenants/%s?as_of=2030-01-01T00:00:00Z", ""},
-		{"POST", "/v1/tenants/%s/upgrade", `{"plan":"starter"}`}, {"POST", "/v1/tenants/%s/downgrade", `{"plan":"free"}`},
-		{"POST", "/v1/tenants/%s/cancel-signup", ``}, {"POST", "/v1/tenants/%s/pending-change/cancel", ``},
+		{"GET", "/v1/tenants/%s", ""},
+		{"GET", "/v1/tenants/%s/events", ""},
+		{"GET", "/v1/tenants/%s?as_of=2030-01-01T00:00:00Z", ""},
+		{"POST", "/v1/tenants/%s/upgrade", `{"plan":"starter"}`},
+		{"POST", "/v1/tenants/%s/downgrade", `{"plan":"free"}`},
+		{"POST", "/v1/tenants/%s/cancel-signup", ``},
+		{"POST", "/v1/tenants/%s/pending-change/cancel", ``},
 		{"POST", "/v1/tenants/%s/preview", `{"command":"upgrade","plan":"starter"}`},
-		{"POST", "/v1/tenants/%s/suspend", `{"reason":"x"}`}, {"POST", "/v1/tenants/%s/resume", `{"reason":"x"}`},
-		{"POST", "/v1/tenants/%s/export", `{}`}, {"POST", "/v1/tenants/%s/delete", `{"reason":"x"}`},
-		{"POST", "/v1/tenants/%s/deletion/cancel", ``}, {"POST", "/v1/tenants/%s/reactivate", `{}`},
-		{"POST", "/v1/tenants/%s/holds", `{"reason":"x"}`}, {"DELETE", "/v1/tenants/%s/holds", `{"reason":"x"}`},
+		{"POST", "/v1/tenants/%s/suspend", `{"reason":"x"}`},
+		{"POST", "/v1/tenants/%s/resume", `{"reason":"x"}`},
+		{"POST", "/v1/tenants/%s/export", `{}`},
+		{"POST", "/v1/tenants/%s/delete", `{"reason":"x"}`},
+		{"POST", "/v1/tenants/%s/deletion/cancel", ``},
+		{"POST", "/v1/tenants/%s/reactivate", `{}`},
+		{"POST", "/v1/tenants/%s/holds", `{"reason":"x"}`},
+		{"DELETE", "/v1/tenants/%s/holds", `{"reason":"x"}`},
 		{"GET", "/v1/access/%s", ""},
 	}
 	for _, route := range routes {

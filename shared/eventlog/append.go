@@ -193,8 +193,10 @@ func newRows(entries []Entry) *rows {
 		n += len(entries[i].Events)
 	}
 	text := func() []string { return make([]string, 0, n) }
-	return &rows{stream: text(), kind: text(), actor: text(), correlation: text(), causation: text(), trace: text(),
-		key: text(), data: text(), version: make([]int64, 0, n), keyHash: make([][]byte, 0, n), hash: make([][]byte, 0, n)}
+	return &rows{
+		stream: text(), kind: text(), actor: text(), correlation: text(), causation: text(), trace: text(),
+		key: text(), data: text(), version: make([]int64, 0, n), keyHash: make([][]byte, 0, n), hash: make([][]byte, 0, n),
+	}
 }
 
 func (r *rows) add(entry *Entry, i int, e events.Event, hash []byte) {

@@ -98,11 +98,7 @@ func (l *Log) Published() int64 { return l.published.Load() }
 
 func (r *relay) run(ctx context.Context, pub Publisher) error {
 	for ctx.Err() == nil {
-		err := r.own(ctx, pub)
-		if ctx.Err() != nil {
-			break
-		}
-		if err != nil {
+		if err := r.own(ctx, pub); err != nil && ctx.Err() == nil {
 			slog.WarnContext(ctx, "the relay lost its partition and tries again", "partition", r.partition, "error", err)
 		}
 		sleep(ctx, retryDelay)

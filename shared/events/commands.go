@@ -20,8 +20,7 @@ type Register struct {
 func (*Register) EventType() string { return "tenure.command.register.v1" }
 
 // ConfirmPayment asks to go on with a sign-up; it is refused until billing has seen the live subscription.
-type ConfirmPayment struct {
-}
+type ConfirmPayment struct{}
 
 // EventType names the type on the bus.
 func (*ConfirmPayment) EventType() string { return "tenure.command.confirm_payment.v1" }
@@ -35,8 +34,7 @@ type CancelSignup struct {
 func (*CancelSignup) EventType() string { return "tenure.command.cancel_signup.v1" }
 
 // RetryProvisioning begins a failed provisioning again.
-type RetryProvisioning struct {
-}
+type RetryProvisioning struct{}
 
 // EventType names the type on the bus.
 func (*RetryProvisioning) EventType() string { return "tenure.command.retry_provisioning.v1" }
@@ -76,15 +74,13 @@ type Downgrade struct {
 func (*Downgrade) EventType() string { return "tenure.command.downgrade.v1" }
 
 // CancelChange drops the pending change.
-type CancelChange struct {
-}
+type CancelChange struct{}
 
 // EventType names the type on the bus.
 func (*CancelChange) EventType() string { return "tenure.command.cancel_change.v1" }
 
 // ConvertTrial turns a trial into a paid plan; billing answers whether it is paid.
-type ConvertTrial struct {
-}
+type ConvertTrial struct{}
 
 // EventType names the type on the bus.
 func (*ConvertTrial) EventType() string { return "tenure.command.convert_trial.v1" }

@@ -324,7 +324,8 @@ func TestSignUpThatIsGivenUpIsRefunded(t *testing.T) {
 	}{
 		{"abandoned", []events.Payload{&events.SignupAbandoned{}}, []string{"subscription.cancelled"}},
 		{
-			"rolled back", []events.Payload{undo(bill("provision1", "", "starter")), &events.ProvisioningRolledBack{}},
+			"rolled back",
+			[]events.Payload{undo(bill("provision1", "", "starter")), &events.ProvisioningRolledBack{}},
 			[]string{"subscription.cancelled", "step.completed"},
 		},
 	}

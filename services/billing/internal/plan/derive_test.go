@@ -68,7 +68,8 @@ func TestDerive(t *testing.T) {
 		{"a trial that is paid for", told(live("trialing")), []plan.Subscription{live("active")}, []events.Payload{confirmed("active")}},
 		{
 			"a trial that ended and is not billed yet", told(live("trialing")),
-			[]plan.Subscription{with(live("active"), func(s *plan.Subscription) { s.InvoiceStatus = plan.InvoiceDraft })}, nil,
+			[]plan.Subscription{with(live("active"), func(s *plan.Subscription) { s.InvoiceStatus = plan.InvoiceDraft })},
+			nil,
 		},
 		{"a trial that is not", told(live("trialing")), []plan.Subscription{live("past_due")}, []events.Payload{failed("past_due")}},
 		{
@@ -88,7 +89,8 @@ func TestDerive(t *testing.T) {
 		},
 		{
 			"staying after all", told(with(live("active"), func(s *plan.Subscription) { s.CancelAtPeriodEnd = true })),
-			[]plan.Subscription{live("active")}, []events.Payload{changed("starter", "starter", monthEnd)},
+			[]plan.Subscription{live("active")},
+			[]events.Payload{changed("starter", "starter", monthEnd)},
 		},
 		{
 			"another plan and leaving at once", told(live("active")),

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"io/fs"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -32,8 +31,7 @@ func newTestEngine(t *testing.T, clock func() time.Time) *Engine {
 	t.Cleanup(db.Close)
 	log, err := eventlog.Open(ctx, db, eventlog.Config{Service: "lifecycle"})
 	require.NoError(t, err)
-	var files fs.FS = os.DirFS("../../migrations")
-	require.NoError(t, pg.MigrateSet(ctx, db, "lifecycle", files))
+	require.NoError(t, pg.MigrateSet(ctx, db, "lifecycle", os.DirFS("../../migrations")))
 	vlt, err := vault.Open(ctx, url, strings.Repeat("ab", 32))
 	require.NoError(t, err)
 	policy := tenant.DefaultPolicy()

@@ -78,8 +78,7 @@ func fromMessage(ev events.Event) (Submission, error) {
 	if ev.Service() != "command" {
 		return Submission{}, &events.FormatError{Code: "not_a_command", Message: ev.Type + " is no command"}
 	}
-	payload, ok := events.NewPayload(ev.Type)
-	if !ok {
+	if _, known := events.NewPayload(ev.Type); !known {
 		return Submission{}, &events.FormatError{Code: "unknown_command", Message: "there is no command " + ev.Name()}
 	}
 	if ev.Subject == events.NoTenant {

@@ -52,7 +52,12 @@ func Run(ctx context.Context, o Options) error {
 	go func() {
 		ended <- runner.Run(ctx, runner.Environ(stack.Env()), func() { close(ready) }, runner.Named{Name: lifecycle.Schema, New: lifecycle.New})
 	}()
-	defer func() { stop(); <-ended }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			say(o.Out, "the lifecycle service ended with %v", err)
+		}
+	}()
 	select {
 	case <-ready:
 	case err := <-ended:

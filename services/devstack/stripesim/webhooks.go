@@ -112,7 +112,7 @@ func (d *dispatcher) deliver(ctx context.Context, item store.Item) error {
 	}
 	status, err := d.send(ctx, &d.client, entry.EventID)
 	if ctx.Err() != nil {
-		return nil // Run ends: the entry stays
+		return nil //nolint:nilerr // Run ends: the entry stays
 	}
 	ok := err == nil && status >= 200 && status < 300
 	if !ok {

@@ -42,6 +42,9 @@ func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
 	if err := d.Environ.Parse(&settings); err != nil {
 		return nil, err
 	}
+	if err := settings.Check(); err != nil {
+		return nil, err
+	}
 	if d.Vault == nil {
 		return nil, errors.New("TENURE_VAULT_KEY is not set; sign-ups need a vault for their personal data")
 	}

@@ -22,6 +22,7 @@ past_due            over_limit       200   402    200    200         402        
 upgrading           -                200   200    200    200         409         200
 upgrading           payment          200   200    200    200         409         200
 downgrading         over_limit       200   402    200    200         409         200
+downgrading         admin,over_limit 200   402    200    200         409         200
 suspended           payment          402   402    200    200         402         200
 suspended           trial            402   402    200    200         402         200
 suspended           admin            403   403    403    200         403         200

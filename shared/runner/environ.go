@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"time"
 
@@ -53,9 +54,26 @@ func (e Environ) ReadSecretFiles() error {
 	return nil
 }
 
-// Parse fills a struct with `env` tags. Its error names the variable.
+// Parse fills a struct with `env` tags. Its error names the variables.
 func (e Environ) Parse(into any) error {
-	return env.ParseWithOptions(into, env.Options{Environment: e})
+	err := env.ParseWithOptions(into, env.Options{Environment: e})
+	var all env.AggregateError
+	if !errors.As(err, &all) {
+		return err
+	}
+	wrong := make([]error, len(all.Errors))
+	for i, err := range all.Errors {
+		wrong[i] = err
+		var malformed env.ParseError // it knows the field alone, which tells nothing to those who set variables
+		if !errors.As(err, &malformed) {
+			continue
+		}
+		if field, ok := reflect.TypeOf(into).Elem().FieldByName(malformed.Name); ok {
+			name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
+			wrong[i] = fmt.Errorf("%s: %w", name, malformed.Err)
+		}
+	}
+	return errors.Join(wrong...)
 }
 
 // testKnobs change promises that people rely on, so that they work in development alone.

@@ -43,7 +43,7 @@ func TestKnobsWorkInDevelopmentAlone(t *testing.T) {
 }
 
 func TestADayHasALength(t *testing.T) {
-	for _, length := range []string{"0s", "-1s"} {
+	for _, length := range []string{"0s", "-1s", "a day"} {
 		e := Environ{"DATABASE_URL": "x", "NATS_URL": "y", "TENURE_RETENTION_UNIT": length}
 		if _, err := e.readSettings(); err == nil || !strings.Contains(err.Error(), "TENURE_RETENTION_UNIT") {
 			t.Errorf("%s: got %v", length, err)

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"tenure/services/lifecycle/internal/tenant"
@@ -21,6 +23,24 @@ type Settings struct {
 	StepTimeout   time.Duration `env:"TENURE_STEP_TIMEOUT" envDefault:"60s"`
 	StepAttempts  int           `env:"TENURE_STEP_ATTEMPTS" envDefault:"5"`
 	ExportsPerDay int           `env:"TENURE_EXPORTS_PER_DAY" envDefault:"24"`
+}
+
+// Check refuses what would make every tenant wait for ever, or fail at once.
+func (s Settings) Check() error {
+	var wrong []error
+	must := func(name string, ok bool, value any, need string) {
+		if !ok {
+			wrong = append(wrong, fmt.Errorf("%s is %v: it must be %s", name, value, need))
+		}
+	}
+	must("TENURE_LIFECYCLE_PARTITIONS", s.Partitions >= 1, s.Partitions, "1 or more")
+	must("TENURE_DUNNING_GRACE", s.Grace >= 0, s.Grace, "0 or longer")
+	must("TENURE_SIGNUP_TIMEOUT", s.SignupTimeout > 0, s.SignupTimeout, "longer than 0")
+	must("TENURE_DRAIN_TIMEOUT", s.DrainTimeout > 0, s.DrainTimeout, "longer than 0")
+	must("TENURE_STEP_TIMEOUT", s.StepTimeout > 0, s.StepTimeout, "longer than 0")
+	must("TENURE_STEP_ATTEMPTS", s.StepAttempts >= 1, s.StepAttempts, "1 or more")
+	must("TENURE_EXPORTS_PER_DAY", s.ExportsPerDay >= 0, s.ExportsPerDay, "0 or more")
+	return errors.Join(wrong...)
 }
 
 // Config makes the engine's settings; day is the length of every period given in days.

@@ -1,0 +1,26 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+
+	"tenure/services/lifecycle/internal/app"
+	"tenure/shared/runner"
+)
+
+func TestSettings(t *testing.T) {
+	for setting, ok := range map[string]bool{
+		"TENURE_DUNNING_GRACE=0": true, "TENURE_EXPORTS_PER_DAY=0": true, "TENURE_STEP_ATTEMPTS=1": true,
+		"TENURE_DUNNING_GRACE=-1s": false, "TENURE_SIGNUP_TIMEOUT=0": false, "TENURE_DRAIN_TIMEOUT=0": false, "TENURE_STEP_TIMEOUT=-1s": false,
+		"TENURE_STEP_ATTEMPTS=0": false, "TENURE_EXPORTS_PER_DAY=-1": false, "TENURE_LIFECYCLE_PARTITIONS=0": false,
+	} {
+		name, value, _ := strings.Cut(setting, "=")
+		var s app.Settings
+		if err := (runner.Environ{name: value}).Parse(&s); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Check(); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: got %v", setting, err)
+		}
+	}
+}

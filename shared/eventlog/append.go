@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenure/shared/events"
 	"tenure/shared/pg"
@@ -38,15 +39,29 @@ type Head struct {
 // writer of the partition can commit in between.
 func (l *Log) Lock(ctx context.Context, tx pgx.Tx, partition int) (Position, error) {
 	p := Position{Partition: partition}
-	// clock_timestamp, not now(): the transaction may have waited for the lock since it began.
-	err := tx.QueryRow(ctx, `SELECT sequence, clock_timestamp() FROM partitions WHERE id = $1 FOR NO KEY UPDATE`, partition).
-		Scan(&p.Sequence, &p.Now)
-	if err != nil {
+	if err := tx.QueryRow(ctx, lockPartition, partition).Scan(&p.Sequence, &p.Now); err != nil {
 		return p, fmt.Errorf("lock partition %d: %w", partition, err)
 	}
 	p.Now = truncate(p.Now)
 	return p, nil
 }
+
+// Begin opens a transaction on conn and locks the partition in one round trip to the server. The caller ends it with a
+// "commit" (that may ride in the batch that Queue fills) or a "rollback".
+func (l *Log) Begin(ctx context.Context, conn *pgxpool.Conn, partition int) (Position, error) {
+	p := Position{Partition: partition}
+	b := &pgx.Batch{}
+	b.Queue(`begin`)
+	b.Queue(lockPartition, partition).QueryRow(func(row pgx.Row) error { return row.Scan(&p.Sequence, &p.Now) })
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
+		return p, fmt.Errorf("lock partition %d: %w", partition, err)
+	}
+	p.Now = truncate(p.Now)
+	return p, nil
+}
+
+// lockPartition asks for clock_timestamp, not now(): the transaction may have waited for the lock since it began.
+const lockPartition = `SELECT sequence, clock_timestamp() FROM partitions WHERE id = $1 FOR NO KEY UPDATE`
 
 // Append adds entries to their streams in the caller's transaction; the log reads the heads itself. Call Kick after the
 // commit. It may lock several partitions and does so in their order, so that two appends cannot wait for each other.
@@ -112,6 +127,28 @@ func (l *Log) Heads(ctx context.Context, q pg.Querier, streams []string) (map[st
 // Write adds entries of one partition under its lock. Entries of the same stream must follow each other by version. It
 // fails with ErrConflict when a head has moved or a command's key was used; the transaction is lost then.
 func (l *Log) Write(ctx context.Context, tx pgx.Tx, pos Position, entries []Entry) (Batch, error) {
+	queue := &pgx.Batch{}
+	batch, err := l.Queue(queue, pos, entries)
+	if err != nil {
+		return Batch{}, err
+	}
+	if err := Conflict(tx.SendBatch(ctx, queue).Close()); err != nil { // one round trip; Close answers the first error
+		return Batch{}, fmt.Errorf("append to the log: %w", err)
+	}
+	return batch, nil
+}
+
+// Conflict turns the error of a transaction with queued entries into ErrConflict when that is what it says.
+func Conflict(err error) error {
+	if pg.IsUniqueViolation(err, "log_stream_version") || pg.IsUniqueViolation(err, "log_stream_command") {
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	return err
+}
+
+// Queue adds to b the statements that write entries of one partition under its lock, so that they can share a round trip
+// with others of the caller's. Give the error of sending b to Conflict.
+func (l *Log) Queue(b *pgx.Batch, pos Position, entries []Entry) (Batch, error) {
 	rows := newRows(entries)
 	batch := Batch{partition: pos.Partition, first: pos.Sequence + 1, Heads: make(map[string]Head, len(entries))}
 	for i := range entries {
@@ -120,20 +157,11 @@ func (l *Log) Write(ctx context.Context, tx pgx.Tx, pos Position, entries []Entr
 		}
 	}
 	batch.last = pos.Sequence + int64(len(rows.stream))
-
-	queue := &pgx.Batch{}
-	queue.Queue(`UPDATE partitions SET sequence = $2 WHERE id = $1`, pos.Partition, batch.last)
-	queue.Queue(insertLog, pos.Partition, pos.Sequence, rows.stream, rows.version, rows.kind, pos.Now, rows.actor,
+	b.Queue(`UPDATE partitions SET sequence = $2 WHERE id = $1`, pos.Partition, batch.last)
+	b.Queue(insertLog, pos.Partition, pos.Sequence, rows.stream, rows.version, rows.kind, pos.Now, rows.actor,
 		rows.correlation, rows.causation, rows.trace, rows.key, rows.keyHash, rows.data, rows.hash)
 	heads := headRows(entries, batch.Heads)
-	queue.Queue(upsertHeads, heads.stream, heads.version, heads.hash, heads.snapshot)
-	err := tx.SendBatch(ctx, queue).Close() // one round trip; Close answers the first error
-	if pg.IsUniqueViolation(err, "") {
-		return Batch{}, fmt.Errorf("%w: %w", ErrConflict, err)
-	}
-	if err != nil {
-		return Batch{}, fmt.Errorf("append to the log: %w", err)
-	}
+	b.Queue(upsertHeads, heads.stream, heads.version, heads.hash, heads.snapshot)
 	return batch, nil
 }
 

@@ -273,8 +273,10 @@ func TestOneOwnerAtATime(t *testing.T) {
 
 	stopFirst()
 	require.NoError(t, appendTo(ctx, other, db, "acme", 1))
-	testkit.WaitFor(t, 5*time.Second, "the second owner", func() bool { return len(second.events()) == 1 })
-	require.Equal(t, int64(3), second.events()[0].Sequence)
+	testkit.WaitFor(t, 5*time.Second, "the second owner", func() bool {
+		got := second.events() // it may begin with what the first published and had no time to mark
+		return len(got) > 0 && got[len(got)-1].Sequence == 3
+	})
 }
 
 func TestReadAllMissesNothing(t *testing.T) {

@@ -137,7 +137,13 @@ func (r *relay) own(ctx context.Context, pub Publisher) error {
 	o.marked = o.published
 	r.setRunning(true)
 	defer r.setRunning(false)
-	return o.publish(ctx)
+	err = o.publish(ctx)
+	if ctx.Err() != nil { // a clean stop: what is marked now, the next owner need not send again
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		return errors.Join(err, o.mark(last, true))
+	}
+	return err
 }
 
 func (r *relay) setRunning(on bool) {

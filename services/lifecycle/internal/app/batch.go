@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenure/services/lifecycle/internal/store"
 	"tenure/services/lifecycle/internal/tenant"
@@ -50,30 +51,7 @@ func (p *partition) process(ctx context.Context, e *Engine, batch []*pending) {
 
 // commit decides the batch in one transaction and answers it. On an error nobody was answered and nothing is written.
 func (p *partition) commit(ctx context.Context, e *Engine, batch []*pending) error {
-	var d *decisions
-	var written eventlog.Batch
-	err := pg.WithTx(ctx, e.db, func(tx pgx.Tx) error {
-		pos, err := e.log.Lock(ctx, tx, p.id)
-		if err != nil {
-			return err
-		}
-		if pos.Sequence != p.sequence {
-			p.cache.clear()
-			p.sequence = pos.Sequence
-		}
-		tenants, facts, err := p.load(ctx, e, tx, batch)
-		if err != nil {
-			return err
-		}
-		d = newDecisions(e, tenants, facts, pos, len(batch))
-		for _, w := range batch {
-			if err := d.decide(w); err != nil {
-				return err
-			}
-		}
-		written, err = d.write(ctx, tx)
-		return err
-	})
+	d, written, err := p.transact(ctx, e, batch)
 	if err != nil {
 		p.sequence = -1 // unknown: the commit may have happened all the same
 		return err
@@ -95,8 +73,46 @@ func (p *partition) commit(ctx context.Context, e *Engine, batch []*pending) err
 	return nil
 }
 
+// transact runs the batch's transaction in as few round trips as it can: one to begin and lock, one to load what the cache
+// lacks, one to write and commit.
+func (p *partition) transact(ctx context.Context, e *Engine, batch []*pending) (*decisions, eventlog.Batch, error) {
+	conn, err := e.db.Acquire(ctx)
+	if err != nil {
+		return nil, eventlog.Batch{}, err
+	}
+	defer conn.Release() // the pool closes a connection whose transaction was left open
+	pos, err := e.log.Begin(ctx, conn, p.id)
+	if err != nil {
+		return nil, eventlog.Batch{}, err
+	}
+	d, written, err := p.decideAll(ctx, e, conn, pos, batch)
+	if err != nil {
+		_, _ = conn.Exec(ctx, `rollback`) // the error that led here says more
+	}
+	return d, written, err
+}
+
+func (p *partition) decideAll(ctx context.Context, e *Engine, conn *pgxpool.Conn, pos eventlog.Position, batch []*pending) (*decisions, eventlog.Batch, error) {
+	if pos.Sequence != p.sequence {
+		p.cache.clear()
+		p.sequence = pos.Sequence
+	}
+	tenants, facts, err := p.load(ctx, e, conn, batch)
+	if err != nil {
+		return nil, eventlog.Batch{}, err
+	}
+	d := newDecisions(e, tenants, facts, pos, len(batch))
+	for _, w := range batch {
+		if err := d.decide(w); err != nil {
+			return nil, eventlog.Batch{}, err
+		}
+	}
+	written, err := d.write(ctx, conn)
+	return d, written, err
+}
+
 // load returns the batch's tenants and the facts its commands need.
-func (p *partition) load(ctx context.Context, e *Engine, tx pgx.Tx, batch []*pending) (map[string]store.Tenant, map[string]store.Facts, error) {
+func (p *partition) load(ctx context.Context, e *Engine, q pg.Querier, batch []*pending) (map[string]store.Tenant, map[string]store.Facts, error) {
 	tenants := make(map[string]store.Tenant, len(batch))
 	var missing, withFacts []string
 	for _, w := range batch {
@@ -113,7 +129,7 @@ func (p *partition) load(ctx context.Context, e *Engine, tx pgx.Tx, batch []*pen
 		}
 	}
 	if len(missing) > 0 {
-		found, err := store.Load(ctx, tx, missing)
+		found, err := store.Load(ctx, q, missing)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -124,7 +140,7 @@ func (p *partition) load(ctx context.Context, e *Engine, tx pgx.Tx, batch []*pen
 	if len(withFacts) == 0 {
 		return tenants, nil, nil
 	}
-	facts, err := store.LoadFacts(ctx, tx, withFacts)
+	facts, err := store.LoadFacts(ctx, q, withFacts)
 	return tenants, facts, err
 }
 
@@ -228,9 +244,10 @@ func (d *decisions) record(w *pending, t *store.Tenant, payloads []events.Payloa
 }
 
 // write stores everything the batch decided.
-func (d *decisions) write(ctx context.Context, tx pgx.Tx) (eventlog.Batch, error) {
+func (d *decisions) write(ctx context.Context, conn *pgxpool.Conn) (eventlog.Batch, error) {
 	if len(d.entries) == 0 {
-		return eventlog.Batch{}, nil
+		_, err := conn.Exec(ctx, `rollback`)
+		return eventlog.Batch{}, err
 	}
 	last := make(map[string]int, len(d.tenants)) // only the last entry of a stream needs the snapshot
 	for i := range d.entries {
@@ -246,22 +263,30 @@ func (d *decisions) write(ctx context.Context, tx pgx.Tx) (eventlog.Batch, error
 		d.entries[i].Snapshot = snapshot
 		projection.Timers(id, d.before[id], state.Timers())
 	}
-	written, err := d.engine.log.Write(ctx, tx, d.pos, d.entries)
+	if err := d.projectOperations(ctx, conn, &projection); err != nil {
+		return eventlog.Batch{}, err
+	}
+	if len(d.contacts) > 0 {
+		if err := d.engine.vault.PutAll(ctx, conn, d.contacts); err != nil {
+			return eventlog.Batch{}, err
+		}
+	}
+	b := &pgx.Batch{}
+	written, err := d.engine.log.Queue(b, d.pos, d.entries)
 	if err != nil {
 		return written, err
 	}
-	if err := d.projectOperations(ctx, tx, &projection); err != nil {
+	if err := projection.Queue(b, d.pos.Now); err != nil {
 		return written, err
 	}
-	if len(d.contacts) > 0 {
-		if err := d.engine.vault.PutAll(ctx, tx, d.contacts); err != nil {
-			return written, err
-		}
+	b.Queue(`commit`)
+	if err := eventlog.Conflict(conn.SendBatch(ctx, b).Close()); err != nil {
+		return written, fmt.Errorf("commit %d commands: %w", len(d.outcomes), err)
 	}
-	return written, projection.Write(ctx, tx, d.pos.Now)
+	return written, nil
 }
 
-func (d *decisions) projectOperations(ctx context.Context, tx pgx.Tx, projection *store.Projection) error {
+func (d *decisions) projectOperations(ctx context.Context, q pg.Querier, projection *store.Projection) error {
 	if len(d.ops) == 0 {
 		return nil
 	}
@@ -269,7 +294,7 @@ func (d *decisions) projectOperations(ctx context.Context, tx pgx.Tx, projection
 	for id := range d.ops {
 		ids = append(ids, id)
 	}
-	views, err := store.Operations(ctx, tx, ids)
+	views, err := store.Operations(ctx, q, ids)
 	if err != nil {
 		return err
 	}

@@ -45,9 +45,8 @@ func (p *Projection) Timers(id string, before, after []tenant.Timer) {
 // Operation notes an operation's new view.
 func (p *Projection) Operation(v tenant.OperationView) { p.ops = append(p.ops, v) }
 
-// Write stores everything in the caller's transaction.
-func (p *Projection) Write(ctx context.Context, tx pgx.Tx, now time.Time) error {
-	b := &pgx.Batch{}
+// Queue adds to b the statements that store everything.
+func (p *Projection) Queue(b *pgx.Batch, now time.Time) error {
 	if len(p.disarmed) > 0 {
 		c := columnsOf(p.disarmed)
 		b.Queue(`DELETE FROM timers t USING unnest($1::text[], $2::text[]) AS d(tenant, kind)
@@ -61,15 +60,7 @@ func (p *Projection) Write(ctx context.Context, tx pgx.Tx, now time.Time) error 
 			c.tenant, c.kind, c.due, c.generation)
 	}
 	if len(p.ops) > 0 {
-		if err := p.queueOperations(b, now); err != nil {
-			return err
-		}
-	}
-	if b.Len() == 0 {
-		return nil
-	}
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
-		return fmt.Errorf("write timers and operations: %w", err)
+		return p.queueOperations(b, now)
 	}
 	return nil
 }

@@ -35,9 +35,10 @@ type Connector interface {
 	Name() string
 	// Count tells how much of each part of the store the tenant has now.
 	Count(ctx context.Context, tenant string) (Counts, error)
-	// Snapshot fixes the point at which the tenant's rows are read. The caller closes it: an open snapshot keeps
-	// the store from cleaning up.
-	Snapshot(ctx context.Context, tenant string) (Snapshot, error)
+	// Snapshot fixes the point at which the tenant's rows are read: those that changed at since or later, all of them
+	// when it is the zero time. A store that cannot tell when a row changed gives it in any case. The caller closes the
+	// snapshot: an open one keeps the store from cleaning up.
+	Snapshot(ctx context.Context, tenant string, since time.Time) (Snapshot, error)
 	// Erase removes all that the tenant has, in small transactions so that others are not held up, and tells how
 	// much this call removed. After an error or a crash, call it again: it goes on with what is left.
 	Erase(ctx context.Context, tenant string) (Counts, error)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tenure/services/connectors"
 )
@@ -99,7 +100,7 @@ func put(t *testing.T, f Fixture, tenant string, n int) map[string]int {
 
 func snapshot(t *testing.T, f Fixture, tenant string) connectors.Snapshot {
 	t.Helper()
-	s, err := f.Connector.Snapshot(t.Context(), tenant)
+	s, err := f.Connector.Snapshot(t.Context(), tenant, time.Time{})
 	if err != nil {
 		t.Fatalf("snapshot of %s: %v", tenant, err)
 	}
@@ -310,7 +311,7 @@ func testRefusesIDs(t *testing.T, f Fixture) {
 		if _, err := f.Connector.Count(t.Context(), id); err == nil {
 			t.Errorf("Count takes %q", id)
 		}
-		if _, err := f.Connector.Snapshot(t.Context(), id); err == nil {
+		if _, err := f.Connector.Snapshot(t.Context(), id, time.Time{}); err == nil {
 			t.Errorf("Snapshot takes %q", id)
 		}
 		if _, err := f.Connector.Erase(t.Context(), id); err == nil {

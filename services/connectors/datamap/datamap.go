@@ -46,6 +46,7 @@ type Table struct {
 	Key     []string `yaml:"key"`
 	Kind    string   `yaml:"kind"`
 	Columns []string `yaml:"columns"`
+	Changed string   `yaml:"changed"`
 }
 
 // S3 is one prefix of a bucket; see s3.Config.
@@ -148,7 +149,7 @@ func (s Store) open(ctx context.Context, env func(string) string) (connectors.Co
 		}
 		tables := make([]postgres.Table, len(s.Postgres.Tables))
 		for i, t := range s.Postgres.Tables {
-			tables[i] = postgres.Table{Name: t.Table, Tenant: t.Tenant, Key: t.Key, Kind: t.Kind, Columns: t.Columns}
+			tables[i] = postgres.Table{Name: t.Table, Tenant: t.Tenant, Key: t.Key, Kind: t.Kind, Columns: t.Columns, Changed: t.Changed}
 		}
 		return postgres.Open(ctx, s.Name, url, tables)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -27,6 +28,8 @@ type Table struct {
 	Kind string
 	// Columns are what an archive's rows have, in this order.
 	Columns []string
+	// Changed is the column with the time at which a row last changed; "" where there is none.
+	Changed string
 	// Document, in place of Columns, is a column of type json or jsonb that holds the whole row.
 	Document string
 }
@@ -82,7 +85,7 @@ func (s *Store) Count(ctx context.Context, tenant string) (connectors.Counts, er
 	counts := connectors.Counts{}
 	err := s.inTx(ctx, readSnapshot, func(tx pgx.Tx) error {
 		for _, t := range s.tables {
-			n, err := t.count(ctx, tx, tenant)
+			n, err := t.count(ctx, tx, tenant, time.Time{})
 			if err != nil {
 				return err
 			}
@@ -191,8 +194,17 @@ func (t table) row(where string) string {
 		strings.Join(quoteAll(t.Columns), ", "), t.from, where, t.key)
 }
 
-func (t table) count(ctx context.Context, q pg.Querier, tenant string) (n int64, err error) {
-	err = q.QueryRow(ctx, `SELECT count(*) FROM `+t.from+` WHERE `+t.tenant+` = $1`, tenant).Scan(&n)
+// since narrows a WHERE to rows that changed at that time or later, where the table can tell. It is no parameter, because
+// COPY takes none.
+func (t table) since(at time.Time) string {
+	if at.IsZero() || t.Changed == "" {
+		return ""
+	}
+	return fmt.Sprintf(` AND %s >= '%s'`, quote(t.Changed), at.UTC().Format(time.RFC3339Nano))
+}
+
+func (t table) count(ctx context.Context, q pg.Querier, tenant string, since time.Time) (n int64, err error) {
+	err = q.QueryRow(ctx, `SELECT count(*) FROM `+t.from+` WHERE `+t.tenant+` = $1`+t.since(since), tenant).Scan(&n)
 	if err != nil {
 		err = fmt.Errorf("table %s: %w", t.Name, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -89,7 +90,7 @@ func (l *lines) EndRow() error {
 
 func readAll(t *testing.T, c connectors.Connector, kind string) string {
 	t.Helper()
-	snapshot, err := c.Snapshot(t.Context(), "acme")
+	snapshot, err := c.Snapshot(t.Context(), "acme", time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +100,28 @@ func readAll(t *testing.T, c connectors.Connector, kind string) string {
 		t.Fatal(err)
 	}
 	return string(got)
+}
+
+func TestRowsSinceATime(t *testing.T) {
+	db := database(t)
+	exec(t, db, `CREATE TABLE app.notes (tenant_id text, id int, at timestamptz)`)
+	exec(t, db, `INSERT INTO app.notes VALUES ('acme', 1, '2026-01-31T23:59:59.999Z'), ('acme', 2, '2026-02-01T00:00:00Z'), ('other', 3, '2026-03-01Z')`)
+	exec(t, db, `INSERT INTO app.documents VALUES ('acme', 'old', 'x')`)
+	notes := postgres.Table{Name: "app.notes", Tenant: "tenant_id", Key: []string{"id"}, Kind: "usage", Columns: []string{"id"}, Changed: "at"}
+	store := postgres.New("app", db, []postgres.Table{documents, notes})
+	snapshot, err := store.Snapshot(t.Context(), "acme", time.Date(2026, 2, 1, 1, 0, 0, 0, time.FixedZone("CET", 3600)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snapshot.Close()
+	// A table that cannot tell when a row changed gives them all.
+	if got := snapshot.Counts(); got["usage"] != 1 || got["documents"] != 1 {
+		t.Errorf("counted %v", got)
+	}
+	var got lines
+	if err := snapshot.Read(t.Context(), "usage", &got); err != nil || string(got) != `{"id":2}`+"\n" {
+		t.Errorf("read %q, %v", got, err)
+	}
 }
 
 func TestRowsAreTheColumnsOfTheMap(t *testing.T) {
@@ -186,7 +209,7 @@ func TestAPolicyThatHidesRowsIsAnError(t *testing.T) {
 	if n, err := store.Erase(t.Context(), "acme"); err == nil {
 		t.Errorf("Erase answers %v", n)
 	}
-	if snapshot, err := store.Snapshot(t.Context(), "acme"); err == nil {
+	if snapshot, err := store.Snapshot(t.Context(), "acme", time.Time{}); err == nil {
 		t.Errorf("Snapshot answers %v", snapshot.Counts())
 		snapshot.Close()
 	}
@@ -200,12 +223,12 @@ func TestADatabaseThatIsDownIsWaitedFor(t *testing.T) {
 	}
 	defer store.Close()
 	proxy.Down()
-	_, err = store.Snapshot(t.Context(), "acme")
+	_, err = store.Snapshot(t.Context(), "acme", time.Time{})
 	if _, wait := fault.Delay(err); !wait {
 		t.Errorf("Snapshot answers %v, which does not say to wait", err)
 	}
 	proxy.Up()
-	_, err = store.Snapshot(t.Context(), "acme")
+	_, err = store.Snapshot(t.Context(), "acme", time.Time{})
 	if _, wait := fault.Delay(err); err == nil || wait {
 		t.Errorf("with its table missing, Snapshot answers %v", err)
 	}

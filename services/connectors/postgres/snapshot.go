@@ -27,12 +27,13 @@ type snapshot struct {
 	conn      *pgxpool.Conn
 	tx        pgx.Tx
 	tenant    string
+	since     time.Time
 	counts    connectors.Counts
 	watermark connectors.Watermark
 }
 
 // Snapshot counts the rows of each kind in the transaction that will read them.
-func (s *Store) Snapshot(ctx context.Context, tenant string) (connectors.Snapshot, error) {
+func (s *Store) Snapshot(ctx context.Context, tenant string, since time.Time) (connectors.Snapshot, error) {
 	if err := connectors.CheckTenant(tenant); err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func (s *Store) Snapshot(ctx context.Context, tenant string) (connectors.Snapsho
 	if err != nil {
 		return nil, s.wrap("connect", err)
 	}
-	snap := &snapshot{store: s, conn: conn, tenant: tenant, counts: connectors.Counts{}}
+	snap := &snapshot{store: s, conn: conn, tenant: tenant, since: since, counts: connectors.Counts{}}
 	if err := snap.begin(ctx); err != nil {
 		snap.Close()
 		return nil, s.wrap("snapshot", err)
@@ -69,7 +70,7 @@ func (s *snapshot) begin(ctx context.Context) (err error) {
 		if t.Kind == "" {
 			continue
 		}
-		n, err := t.count(ctx, s.tx, s.tenant)
+		n, err := t.count(ctx, s.tx, s.tenant, s.since)
 		if err != nil {
 			return err
 		}
@@ -107,7 +108,7 @@ func (s *snapshot) copyOut(ctx context.Context, t table, rows *copiedRows) error
 	if err != nil {
 		return err
 	}
-	where := fmt.Sprintf(`%s = '%s'`, t.tenant, tenant)
+	where := fmt.Sprintf(`%s = '%s'%s`, t.tenant, tenant, t.since(s.since))
 	_, err = conn.CopyTo(ctx, rows, `COPY (`+t.row(where)+`) TO STDOUT (FORMAT binary)`)
 	return err
 }

@@ -88,7 +88,7 @@ func TestRow(t *testing.T) {
 	if err := b.put(t.Context(), "acme", "reports/2026 \u00fcber.txt", "content"); err != nil {
 		t.Fatal(err)
 	}
-	snapshot, err := b.store.Snapshot(t.Context(), "acme")
+	snapshot, err := b.store.Snapshot(t.Context(), "acme", time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestAChangedObjectEndsTheReading(t *testing.T) {
 			if err := b.put(t.Context(), "acme", "1", "content"); err != nil {
 				t.Fatal(err)
 			}
-			snapshot, err := b.store.Snapshot(t.Context(), "acme")
+			snapshot, err := b.store.Snapshot(t.Context(), "acme", time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +160,7 @@ func TestAServerThatIsDownIsWaitedFor(t *testing.T) {
 func TestAMissingBucketIsNot(t *testing.T) {
 	client, _ := s3test.Bucket(t)
 	store := s3.New("files", client, s3.Config{Bucket: "no-such-bucket", Prefix: "{tenant}/", Kind: "documents"})
-	_, err := store.Snapshot(t.Context(), "acme")
+	_, err := store.Snapshot(t.Context(), "acme", time.Time{})
 	if _, wait := fault.Delay(err); err == nil || wait {
 		t.Errorf("Snapshot answers %v", err)
 	}

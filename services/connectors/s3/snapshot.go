@@ -27,6 +27,7 @@ import (
 type snapshot struct {
 	store     *Store
 	prefix    string
+	since     time.Time
 	listing   *os.File
 	counts    connectors.Counts
 	watermark connectors.Watermark
@@ -40,12 +41,12 @@ type listed struct {
 }
 
 // Snapshot lists the objects that there are now.
-func (s *Store) Snapshot(ctx context.Context, tenant string) (connectors.Snapshot, error) {
+func (s *Store) Snapshot(ctx context.Context, tenant string, since time.Time) (connectors.Snapshot, error) {
 	prefix, err := s.prefix(tenant)
 	if err != nil {
 		return nil, err
 	}
-	snap := &snapshot{store: s, prefix: prefix, counts: connectors.Counts{}}
+	snap := &snapshot{store: s, prefix: prefix, since: since, counts: connectors.Counts{}}
 	snap.watermark.Store = s.name
 	if s.cfg.Kind == "" {
 		return snap, nil
@@ -81,8 +82,11 @@ func (s *snapshot) list(ctx context.Context) error {
 			s.watermark.TakenAt = at.UTC()
 		}
 		for _, o := range page.Contents {
-			n++
 			line := listed{Key: aws.ToString(o.Key), ETag: aws.ToString(o.ETag), Modified: aws.ToTime(o.LastModified).UTC()}
+			if line.Modified.Before(s.since.Truncate(time.Second)) { // S3 tells whole seconds
+				continue
+			}
+			n++
 			if err := lines.Encode(line); err != nil {
 				return err
 			}

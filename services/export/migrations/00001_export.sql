@@ -8,6 +8,9 @@ CREATE TABLE jobs (
     requested_at     timestamptz NOT NULL,
     correlation_id   text        NOT NULL,
     causation_id     text        NOT NULL,
+    -- What was asked for: rows since a time, and of some kinds alone; empty is all.
+    since            timestamptz,
+    include          text[]      NOT NULL DEFAULT '{}',
     status           text        NOT NULL DEFAULT 'pending'
         CHECK (status IN ('pending', 'running', 'verifying', 'completed', 'failed', 'cancelled', 'expired')),
     -- Set by the command; the status follows when the worker has stopped and removed what it wrote.
@@ -37,16 +40,18 @@ CREATE INDEX jobs_tenant ON jobs (tenant_id);
 -- What audit.ndjson and billing.ndjson are written from: kept from the events as they pass, since no service may ask
 -- another. Gone with the tenant's purge.
 CREATE TABLE audit (
-    tenant_id text   NOT NULL,
-    version   bigint NOT NULL,
-    row       json   NOT NULL,
+    tenant_id text        NOT NULL,
+    version   bigint      NOT NULL,
+    time      timestamptz NOT NULL,
+    row       json        NOT NULL,
     PRIMARY KEY (tenant_id, version)
 );
 
 CREATE TABLE billing (
-    tenant_id text   NOT NULL,
-    version   bigint NOT NULL,
-    row       json   NOT NULL,
+    tenant_id text        NOT NULL,
+    version   bigint      NOT NULL,
+    time      timestamptz NOT NULL,
+    row       json        NOT NULL,
     PRIMARY KEY (tenant_id, version)
 );
 

@@ -146,7 +146,7 @@ type rows struct {
 	snapshots  atomic.Int32
 }
 
-func (r *rows) Snapshot(context.Context, string) (connectors.Snapshot, error) {
+func (r *rows) Snapshot(context.Context, string, time.Time) (connectors.Snapshot, error) {
 	r.snapshots.Add(1)
 	return r, nil
 }

@@ -64,7 +64,11 @@ func (a *App) write(ctx context.Context, job *store.Job, l *lease) error {
 			return err
 		}
 	}
-	all, err := collect.Open(ctx, a.stores, job.ExportID, job.TenantID)
+	wanted := collect.Wanted{Kinds: job.Include}
+	if job.Since != nil {
+		wanted.Since = job.Since.UTC()
+	}
+	all, err := collect.Open(ctx, a.stores, job.ExportID, job.TenantID, wanted)
 	if err != nil {
 		return err
 	}

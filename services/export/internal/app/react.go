@@ -84,6 +84,14 @@ func enqueue(e events.Event, p *events.ExportRequested) (inbox.Commit, error) {
 	}
 	job := store.Job{
 		ExportID: p.ExportID, TenantID: e.Subject, RequestedAt: e.Time, CorrelationID: e.CorrelationID, CausationID: e.ID,
+		Include: p.Include,
+	}
+	if p.Since != "" {
+		since, err := time.Parse(time.RFC3339, p.Since)
+		if err != nil {
+			return nil, fault.Permanent(fmt.Errorf("export %s since %q: %w", p.ExportID, p.Since, err))
+		}
+		job.Since = &since
 	}
 	return func(ctx context.Context, tx pgx.Tx) error { return store.Enqueue(ctx, tx, job) }, nil
 }
@@ -132,7 +140,7 @@ func keepAudit(ctx context.Context, tx pgx.Tx, e events.Event) error {
 	if err != nil {
 		return fmt.Errorf("encode %s for the archive: %w", e.ID, err)
 	}
-	return store.KeepAudit(ctx, tx, e.Subject, e.Sequence, row)
+	return store.KeepAudit(ctx, tx, e.Subject, e.Sequence, e.Time, row)
 }
 
 // chain computes the event's link in the log's hash chain, in hex: it does not travel with the event, but it follows
@@ -160,6 +168,6 @@ func (a *App) keepBilling(e events.Event) inbox.Commit {
 		if err != nil {
 			return fmt.Errorf("encode %s for the archive: %w", e.ID, err)
 		}
-		return store.KeepBilling(ctx, tx, e.Subject, e.Sequence, row)
+		return store.KeepBilling(ctx, tx, e.Subject, e.Sequence, e.Time, row)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"tenure/services/connectors"
@@ -15,14 +16,31 @@ import (
 // Collection is the stores' snapshots, all open at once: so they lie as close together in time as they can.
 type Collection struct {
 	exportID, tenant string
+	wanted           Wanted
 	snapshots        []connectors.Snapshot
 }
 
+// Wanted narrows an archive. The zero value is everything.
+type Wanted struct {
+	// Since leaves out what changed before, where a store can tell.
+	Since time.Time
+	// Kinds are those of package manifest; none is all.
+	Kinds []string
+}
+
+// kinds are those wanted, in the order of an archive.
+func (w Wanted) kinds() []string {
+	if len(w.Kinds) == 0 {
+		return manifest.Kinds()
+	}
+	return slices.DeleteFunc(manifest.Kinds(), func(kind string) bool { return !slices.Contains(w.Kinds, kind) })
+}
+
 // Open takes a snapshot of each store. Close the collection in any case.
-func Open(ctx context.Context, stores []connectors.Connector, exportID, tenant string) (*Collection, error) {
-	c := &Collection{exportID: exportID, tenant: tenant}
+func Open(ctx context.Context, stores []connectors.Connector, exportID, tenant string, wanted Wanted) (*Collection, error) {
+	c := &Collection{exportID: exportID, tenant: tenant, wanted: wanted}
 	for _, store := range stores {
-		s, err := store.Snapshot(ctx, tenant)
+		s, err := store.Snapshot(ctx, tenant, wanted.Since)
 		if err != nil {
 			c.Close()
 			return nil, err
@@ -39,15 +57,13 @@ func (c *Collection) Close() {
 	}
 }
 
-// Expected is what the stores counted in their snapshots, by kind; every kind is there.
+// Expected is what the stores counted in their snapshots, by kind; every kind that is wanted is there.
 func (c *Collection) Expected() map[string]int64 {
 	expected := map[string]int64{}
-	for _, kind := range manifest.Kinds() {
+	for _, kind := range c.wanted.kinds() {
 		expected[kind] = 0
-	}
-	for _, s := range c.snapshots {
-		for kind, n := range s.Counts() {
-			expected[kind] += n
+		for _, s := range c.snapshots {
+			expected[kind] += s.Counts()[kind]
 		}
 	}
 	return expected
@@ -59,6 +75,7 @@ type metadata struct {
 	ExportID   string           `json:"export_id"`
 	TenantID   string           `json:"tenant_id"`
 	SnapshotAt time.Time        `json:"snapshot_at"`
+	Since      time.Time        `json:"since,omitzero"`
 	Stores     []manifest.Store `json:"stores"`
 	Kinds      []string         `json:"kinds"`
 }
@@ -70,17 +87,19 @@ const format = "tenure-export/1"
 func (c *Collection) Archive(ctx context.Context, out io.Writer, progress func(*archive.Writer)) (manifest.Manifest, error) {
 	stores := c.stores()
 	m := manifest.Manifest{
-		ExportID: c.exportID, TenantID: c.tenant, SnapshotAt: manifest.Earliest(stores), Stores: stores, ExpectedCounts: c.Expected(),
+		ExportID: c.exportID, TenantID: c.tenant, SnapshotAt: manifest.Earliest(stores), Since: c.wanted.Since, Stores: stores,
+		ExpectedCounts: c.Expected(),
 	}
 	w := archive.NewWriter(out, m.SnapshotAt, archive.DefaultPartBytes)
 	progress(w)
 	err := w.PutJSON(manifest.MetadataName, metadata{
-		Format: format, ExportID: c.exportID, TenantID: c.tenant, SnapshotAt: m.SnapshotAt, Stores: stores, Kinds: manifest.Kinds(),
+		Format: format, ExportID: c.exportID, TenantID: c.tenant, SnapshotAt: m.SnapshotAt, Since: c.wanted.Since, Stores: stores,
+		Kinds: c.wanted.kinds(),
 	})
 	if err != nil {
 		return m, err
 	}
-	for _, kind := range manifest.Kinds() {
+	for _, kind := range c.wanted.kinds() {
 		if err := c.write(ctx, w, kind); err != nil {
 			return m, fmt.Errorf("%s: %w", kind, err)
 		}

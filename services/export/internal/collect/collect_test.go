@@ -25,11 +25,13 @@ type store struct {
 	rows   map[string]int // by kind
 	counts connectors.Counts
 	at     time.Time
+	since  time.Time
 	err    error
 	open   int
 }
 
-func (s *store) Snapshot(context.Context, string) (connectors.Snapshot, error) {
+func (s *store) Snapshot(_ context.Context, _ string, since time.Time) (connectors.Snapshot, error) {
+	s.since = since
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -59,7 +61,7 @@ func (s *store) Read(_ context.Context, kind string, to connectors.Sink) error {
 func TestArchiveOfSeveralStores(t *testing.T) {
 	app := &store{name: "app", at: noon.Add(time.Second), rows: map[string]int{"documents": 3, "usage": 1}, counts: connectors.Counts{"documents": 3, "usage": 1}}
 	files := &store{name: "files", at: noon, rows: map[string]int{"documents": 2}, counts: connectors.Counts{"documents": 2}}
-	c, err := collect.Open(t.Context(), []connectors.Connector{app, files}, "exp_1", "acme")
+	c, err := collect.Open(t.Context(), []connectors.Connector{app, files}, "exp_1", "acme", collect.Wanted{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,11 +91,34 @@ func TestArchiveOfSeveralStores(t *testing.T) {
 	}
 }
 
+func TestArchiveOfSomeKinds(t *testing.T) {
+	app := &store{name: "app", at: noon, rows: map[string]int{"documents": 3, "usage": 1}, counts: connectors.Counts{"documents": 3, "usage": 1}}
+	wanted := collect.Wanted{Since: noon, Kinds: []string{"audit", "documents"}}
+	c, err := collect.Open(t.Context(), []connectors.Connector{app}, "exp_1", "acme", wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	m, err := c.Archive(t.Context(), &bytes.Buffer{}, func(*archive.Writer) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !app.since.Equal(noon) || !m.Since.Equal(noon) {
+		t.Errorf("asked since %v, told %v", app.since, m.Since)
+	}
+	if want := map[string]int64{"documents": 3, "audit": 0}; !maps.Equal(m.ActualCounts, want) || !maps.Equal(m.ExpectedCounts, want) {
+		t.Errorf("counts are %v and %v, not %v", m.ExpectedCounts, m.ActualCounts, want)
+	}
+	if len(m.Files) != 3 || m.Files[1].Name != "documents/part-00001.ndjson" || m.Files[2].Name != "audit.ndjson" {
+		t.Errorf("files are %+v", m.Files)
+	}
+}
+
 func TestAStoreThatLosesOrAddsRows(t *testing.T) {
 	for name, counted := range map[string]int64{"loses": 4, "adds": 2} {
 		t.Run(name, func(t *testing.T) {
 			app := &store{name: "app", rows: map[string]int{"documents": 3}, counts: connectors.Counts{"documents": counted}}
-			c, err := collect.Open(t.Context(), []connectors.Connector{app}, "exp_1", "acme")
+			c, err := collect.Open(t.Context(), []connectors.Connector{app}, "exp_1", "acme", collect.Wanted{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,7 +133,7 @@ func TestAStoreThatLosesOrAddsRows(t *testing.T) {
 
 func TestAStoreThatIsDownLeavesNoSnapshotOpen(t *testing.T) {
 	app, down := &store{name: "app"}, &store{name: "files", err: errors.New("down")}
-	if _, err := collect.Open(t.Context(), []connectors.Connector{app, down}, "exp_1", "acme"); !errors.Is(err, down.err) {
+	if _, err := collect.Open(t.Context(), []connectors.Connector{app, down}, "exp_1", "acme", collect.Wanted{}); !errors.Is(err, down.err) {
 		t.Errorf("error is %v", err)
 	}
 	if app.open != 0 {

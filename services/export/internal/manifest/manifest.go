@@ -23,6 +23,8 @@ type Manifest struct {
 	TenantID string `json:"tenant_id"`
 	// SnapshotAt is the earliest of the stores' watermarks: all that was committed before it is here.
 	SnapshotAt time.Time `json:"snapshot_at"`
+	// Since is the time before which changes were left out, where it was asked for and a store can tell.
+	Since time.Time `json:"since,omitzero"`
 	// Stores tell the state that each store was read at.
 	Stores []Store `json:"stores"`
 	// ExpectedCounts were counted by the stores at their watermarks, ActualCounts as the rows were written, by kind.
@@ -34,7 +36,7 @@ type Manifest struct {
 // Store is the watermark of one store.
 type Store struct {
 	Name     string    `json:"name"`
-	TakenAt  time.Time `json:"taken_at"`
+	TakenAt  time.Time `json:"taken_at,omitzero"`
 	Position string    `json:"position,omitempty"`
 }
 

@@ -15,8 +15,8 @@ const (
 	Audit     = "audit"
 )
 
-// Kinds lists them all: each has a count and at least one file in every archive, be it empty, so that "none" can be told
-// from "forgotten".
+// Kinds lists them all: each has a count and at least one file in every archive of everything, be it empty, so that "none"
+// can be told from "forgotten".
 func Kinds() []string { return []string{Documents, Vectors, Usage, Billing, Audit} }
 
 // Parted reports whether the rows of a kind are cut into numbered parts; the others are one file.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -17,14 +18,14 @@ import (
 // History is what the service keeps of a tenant's events, read as any other store.
 func History(db *pgxpool.Pool) connectors.Connector {
 	return postgres.New("tenure", db, []postgres.Table{
-		{Name: "audit", Tenant: "tenant_id", Key: []string{"version"}, Kind: manifest.Audit, Document: "row"},
-		{Name: "billing", Tenant: "tenant_id", Key: []string{"version"}, Kind: manifest.Billing, Document: "row"},
+		{Name: "audit", Tenant: "tenant_id", Key: []string{"version"}, Kind: manifest.Audit, Document: "row", Changed: "time"},
+		{Name: "billing", Tenant: "tenant_id", Key: []string{"version"}, Kind: manifest.Billing, Document: "row", Changed: "time"},
 	})
 }
 
 // KeepAudit adds a row to a tenant's timeline.
-func KeepAudit(ctx context.Context, q pg.Querier, tenant string, version int64, row []byte) error {
-	_, err := q.Exec(ctx, `INSERT INTO audit (tenant_id, version, row) VALUES ($1, $2, $3)`, tenant, version, row)
+func KeepAudit(ctx context.Context, q pg.Querier, tenant string, version int64, at time.Time, row []byte) error {
+	_, err := q.Exec(ctx, `INSERT INTO audit (tenant_id, version, time, row) VALUES ($1, $2, $3, $4)`, tenant, version, at, row)
 	if err != nil {
 		return fmt.Errorf("keep event %d of %s: %w", version, tenant, err)
 	}
@@ -32,8 +33,8 @@ func KeepAudit(ctx context.Context, q pg.Querier, tenant string, version int64, 
 }
 
 // KeepBilling adds a row to what billing says of a tenant.
-func KeepBilling(ctx context.Context, q pg.Querier, tenant string, version int64, row []byte) error {
-	_, err := q.Exec(ctx, `INSERT INTO billing (tenant_id, version, row) VALUES ($1, $2, $3)`, tenant, version, row)
+func KeepBilling(ctx context.Context, q pg.Querier, tenant string, version int64, at time.Time, row []byte) error {
+	_, err := q.Exec(ctx, `INSERT INTO billing (tenant_id, version, time, row) VALUES ($1, $2, $3, $4)`, tenant, version, at, row)
 	if err != nil {
 		return fmt.Errorf("keep billing's event %d of %s: %w", version, tenant, err)
 	}

@@ -40,25 +40,29 @@ type Job struct {
 	ExportID, TenantID         string
 	RequestedAt                time.Time
 	CorrelationID, CausationID string
-	Status                     Status
-	CancelRequested            bool
-	Epoch                      int64
-	Failures                   int
-	Error                      string
-	Done, Total, ContentBytes  int64
-	SHA256                     string `db:"sha256"`
-	Bytes                      int64
-	Manifest                   json.RawMessage
-	ExpiresAt                  *time.Time
+	// Since and Include are what was asked for: nil and none are all.
+	Since                     *time.Time
+	Include                   []string
+	Status                    Status
+	CancelRequested           bool
+	Epoch                     int64
+	Failures                  int
+	Error                     string
+	Done, Total, ContentBytes int64
+	SHA256                    string `db:"sha256"`
+	Bytes                     int64
+	Manifest                  json.RawMessage
+	ExpiresAt                 *time.Time
 }
 
-const columns = `export_id, tenant_id, requested_at, correlation_id, causation_id, status, cancel_requested, epoch, failures,
+const columns = `export_id, tenant_id, requested_at, correlation_id, causation_id, since, include, status, cancel_requested, epoch, failures,
 	error, done, total, content_bytes, sha256, bytes, manifest, expires_at`
 
 // Enqueue adds a job that waits for a worker. One that is there already stays as it is.
 func Enqueue(ctx context.Context, q pg.Querier, j Job) error {
-	_, err := q.Exec(ctx, `INSERT INTO jobs (export_id, tenant_id, requested_at, correlation_id, causation_id)
-		VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, j.ExportID, j.TenantID, j.RequestedAt, j.CorrelationID, j.CausationID)
+	_, err := q.Exec(ctx, `INSERT INTO jobs (export_id, tenant_id, requested_at, correlation_id, causation_id, since, include)
+		VALUES ($1, $2, $3, $4, $5, $6, coalesce($7::text[], '{}')) ON CONFLICT DO NOTHING`,
+		j.ExportID, j.TenantID, j.RequestedAt, j.CorrelationID, j.CausationID, j.Since, j.Include)
 	return wrap("enqueue", j.ExportID, err)
 }
 

@@ -113,7 +113,7 @@ func measurePublishes(ctx context.Context, url string) (float64, error) {
 	body := make([]byte, 600)
 	n, start := 0, time.Now()
 	for ; time.Since(start) < probeTime; n++ {
-		if _, err := js.PublishAsync("probe", body); err != nil {
+		if _, err := js.PublishAsync("probe", body, jetstream.WithStallWait(patience)); err != nil {
 			return 0, fmt.Errorf("probe JetStream: %w", err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"tenure/services/sample/internal/api"
 	"tenure/services/sample/internal/app"
+	"tenure/services/sample/internal/blob"
 	"tenure/services/sample/internal/metering"
 	"tenure/services/sample/internal/store"
 	"tenure/services/sample/migrations"
@@ -36,6 +37,8 @@ type Settings struct {
 	URL string `env:"TENURE_URL"`
 	// Token is an operator's, for the registration as a participant.
 	Token string `env:"TENURE_TOKEN" envDefault:"dev"`
+	// Bucket takes the documents that a lower plan has no room for; AWS_* reach it.
+	Bucket string `env:"TENURE_S3_BUCKET,required"`
 }
 
 // Service is the running sample.
@@ -65,9 +68,13 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if err := pg.MigrateSet(ctx, db, "service", migrations.Files); err != nil {
 		return nil, err
 	}
+	archives, err := blob.Open(ctx, settings.Bucket, func(name string) string { return deps.Environ[name] })
+	if err != nil {
+		return nil, err
+	}
 	rows := store.New(db)
 	s := &Service{gate: gate.New(gate.Config{}), relay: metering.New(rows, deps.Bus)}
-	application := app.New(s.gate, rows, s.relay.Kick)
+	application := app.New(s.gate, rows, archives, s.relay.Kick)
 	api.Register(deps.API, deps.Auth, application)
 	s.participant = participant.Config{
 		Name: name, Conn: deps.Bus.Conn(), Actions: application.Actions(), NeedsDrain: true,

@@ -78,7 +78,7 @@ func (w *world) start(planeURL string) {
 	api := humago.New(mux, cfg)
 	api.UseMiddleware(auth.Middleware(api, verifier))
 	service, err := sample.New(w.t.Context(), runner.Deps{
-		Settings: runner.Settings{Env: "dev"}, Environ: runner.Environ{"TENURE_URL": planeURL},
+		Settings: runner.Settings{Env: "dev"}, Environ: runner.Environ{"TENURE_URL": planeURL, "TENURE_S3_BUCKET": "sample", "AWS_REGION": "us-east-1"},
 		Bus: w.bus, Auth: verifier, API: api, Mux: mux, Open: w.open,
 	})
 	if err != nil {

@@ -17,14 +17,15 @@ import (
 type App struct {
 	gate     *gate.Gate
 	store    *store.Store
+	archives Archive
 	requests inflight.Tracker
 	control  control
 	recorded func()
 }
 
 // New returns the application. recorded is called whenever new usage waits to be published.
-func New(g *gate.Gate, s *store.Store, recorded func()) *App {
-	return &App{gate: g, store: s, recorded: recorded}
+func New(g *gate.Gate, s *store.Store, archives Archive, recorded func()) *App {
+	return &App{gate: g, store: s, archives: archives, recorded: recorded}
 }
 
 // Refusal is the gate's answer, as an error.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,10 +30,25 @@ const soon = 20 * time.Second
 // world is the sample's application on a real database, with a gate that the test feeds over a real bus.
 type world struct {
 	*app.App
-	t       *testing.T
-	bus     *bus.Bus
-	store   *store.Store
-	version map[string]int64
+	t        *testing.T
+	bus      *bus.Bus
+	store    *store.Store
+	archives archive
+	version  map[string]int64
+}
+
+// archive keeps objects by tenant and operation.
+type archive map[string]string
+
+func (a archive) Put(_ context.Context, tenant, operation string, rows io.ReadSeeker) error {
+	all, err := io.ReadAll(rows)
+	a[tenant+"/"+operation] = string(all)
+	return err
+}
+
+func (a archive) Remove(_ context.Context, tenant, operation string) error {
+	delete(a, tenant+"/"+operation)
+	return nil
 }
 
 func newWorld(t *testing.T) *world {
@@ -59,8 +76,8 @@ func newWorld(t *testing.T) *world {
 	go func() { ended <- g.Run(ctx, b.Conn()) }()
 	t.Cleanup(func() { stop(); testkit.Receive(t, soon, ended) })
 	testkit.WaitFor(t, soon, "the gate is ready", g.Ready)
-	rows := store.New(pool)
-	return &world{App: app.New(g, rows, func() {}), t: t, bus: b, store: rows, version: map[string]int64{}}
+	rows, archives := store.New(pool), archive{}
+	return &world{App: app.New(g, rows, archives, func() {}), t: t, bus: b, store: rows, archives: archives, version: map[string]int64{}}
 }
 
 // publish puts a lifecycle event on the bus.
@@ -366,7 +383,13 @@ func TestArchiveOnADowngradeAndBack(t *testing.T) {
 	if got := documents(); got != 50 {
 		t.Errorf("%v documents in use after archiving for the free plan", got)
 	}
+	if lines := strings.Count(w.archives["acme/op-1"], `"content"`); lines != 10 {
+		t.Errorf("%d documents in the archive: %v", lines, w.archives)
+	}
 	w.do(undo(s))
+	if len(w.archives) != 0 {
+		t.Errorf("the archive still has %v", w.archives)
+	}
 	if got := documents(); got != 60 {
 		t.Errorf("%v documents in use after the way back", got)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"tenure/services/sample/internal/store"
-	"tenure/shared/fault"
 	"tenure/shared/participant"
 )
 
@@ -94,28 +93,6 @@ func (a *App) release(ctx context.Context, s participant.Step) (any, error) {
 		}
 		return tx.Release(ctx, s.ToPlan)
 	})
-}
-
-// archive puts away what the lower plan has no room for, the oldest first.
-func (a *App) archive(ctx context.Context, s participant.Step) (any, error) {
-	var freed store.Freed
-	err := a.store.As(ctx, s.Tenant, func(tx store.Tx) (err error) {
-		if s.Compensate {
-			freed, err = tx.Unarchive(ctx, s.OperationID)
-			return err
-		}
-		limits, known := a.gate.PlanLimits(s.ToPlan)
-		if !known {
-			return fault.Permanent(fmt.Errorf("archive: plan %q has no limits here", s.ToPlan))
-		}
-		freed, err = tx.Archive(ctx, s.OperationID, limits)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	a.recorded()
-	return map[string]float64{"documents": freed.Documents, "storage_gb": freed.StorageGB}, nil
 }
 
 // restore makes sure that a returning tenant finds a capacity; its rows have never left. There is nothing to take back.

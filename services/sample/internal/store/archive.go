@@ -3,7 +3,10 @@ package store
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
+
+	"github.com/jackc/pgx/v5"
 
 	"tenure/shared/gate"
 )
@@ -42,6 +45,25 @@ func (tx Tx) Unarchive(ctx context.Context, operation string) (Freed, error) {
 	return freed, tx.free(ctx, freed)
 }
 
+// WriteArchived writes what an operation put away, one JSON object on a line, and tells how many lines there are.
+func (tx Tx) WriteArchived(ctx context.Context, operation string, to io.Writer) (n int64, err error) {
+	rows, err := tx.Query(ctx, `SELECT row_to_json(r)::text FROM (
+		SELECT id, name, content, metadata, created_at FROM documents WHERE archived_by = $1 ORDER BY id) AS r`, operation)
+	if err != nil {
+		return 0, fmt.Errorf("read archived documents: %w", err)
+	}
+	var line string
+	_, err = pgx.ForEachRow(rows, []any{&line}, func() error {
+		n++
+		_, err := fmt.Fprintln(to, line)
+		return err
+	})
+	if err != nil {
+		return n, fmt.Errorf("read archived documents: %w", err)
+	}
+	return n, nil
+}
+
 func (tx Tx) mark(ctx context.Context, update string, args ...any) (Freed, error) {
 	var marked Freed
 	var bytes float64
@@ -57,14 +79,18 @@ func (tx Tx) mark(ctx context.Context, update string, args ...any) (Freed, error
 
 // free takes what is out of use off the running totals, here and in billing.
 func (tx Tx) free(ctx context.Context, freed Freed) error {
-	for metric, n := range map[gate.Metric]float64{gate.Documents: freed.Documents, gate.StorageGB: freed.StorageGB} {
-		if n == 0 {
+	// Whoever counts locks the counters in this order; another one would wait for them crosswise.
+	for _, f := range []struct {
+		metric gate.Metric
+		n      float64
+	}{{gate.Documents, freed.Documents}, {gate.StorageGB, freed.StorageGB}} {
+		if f.n == 0 {
 			continue
 		}
-		if _, err := tx.Add(ctx, tx.tenant, metric, -n, math.Inf(1)); err != nil {
+		if _, err := tx.Add(ctx, tx.tenant, f.metric, -f.n, math.Inf(1)); err != nil {
 			return err
 		}
-		if err := tx.Record(ctx, metric, -n); err != nil {
+		if err := tx.Record(ctx, f.metric, -f.n); err != nil {
 			return err
 		}
 	}

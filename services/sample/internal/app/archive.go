@@ -1,0 +1,90 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"tenure/services/sample/internal/store"
+	"tenure/shared/fault"
+	"tenure/shared/participant"
+)
+
+// Archive is where documents go that a lower plan has no room for.
+type Archive interface {
+	// Put may be called again; the last call counts.
+	Put(ctx context.Context, tenant, operation string, rows io.ReadSeeker) error
+	Remove(ctx context.Context, tenant, operation string) error
+}
+
+// archive puts away what the lower plan has no room for, the oldest first: out of use in the tables, then into the
+// archive. The rows stay, so that the way back needs no other system, and exports are whole.
+func (a *App) archive(ctx context.Context, s participant.Step) (any, error) {
+	if s.Compensate {
+		return a.unarchive(ctx, s)
+	}
+	limits, known := a.gate.PlanLimits(s.ToPlan)
+	if !known {
+		return nil, fault.Permanent(fmt.Errorf("archive: plan %q has no limits here", s.ToPlan))
+	}
+	var freed store.Freed
+	err := a.store.As(ctx, s.Tenant, func(tx store.Tx) (err error) {
+		freed, err = tx.Archive(ctx, s.OperationID, limits)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.recorded()
+	return archived(freed), a.keep(ctx, s)
+}
+
+func (a *App) unarchive(ctx context.Context, s participant.Step) (any, error) {
+	if err := a.archives.Remove(ctx, s.Tenant, s.OperationID); err != nil {
+		return nil, err
+	}
+	var freed store.Freed
+	err := a.store.As(ctx, s.Tenant, func(tx store.Tx) (err error) {
+		freed, err = tx.Unarchive(ctx, s.OperationID)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.recorded()
+	return archived(freed), nil
+}
+
+func archived(f store.Freed) map[string]float64 {
+	return map[string]float64{"documents": f.Documents, "storage_gb": f.StorageGB}
+}
+
+// keep sends all that the operation has put away. It goes by way of a file: there may be more than fits the memory, and
+// no transaction may wait for S3.
+func (a *App) keep(ctx context.Context, s participant.Step) error {
+	file, err := os.CreateTemp("", "tenure-archive-*")
+	if err != nil {
+		return fmt.Errorf("archive: %w", err)
+	}
+	defer file.Close()
+	if err := os.Remove(file.Name()); err != nil { // without a name it is gone with this process, however that ends
+		return fmt.Errorf("archive: %w", err)
+	}
+	var rows int64
+	err = a.store.As(ctx, s.Tenant, func(tx store.Tx) error {
+		out := bufio.NewWriter(file)
+		if rows, err = tx.WriteArchived(ctx, s.OperationID, out); err != nil {
+			return err
+		}
+		return out.Flush()
+	})
+	if err != nil || rows == 0 {
+		return err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("archive: %w", err)
+	}
+	return a.archives.Put(ctx, s.Tenant, s.OperationID, file)
+}

@@ -115,3 +115,17 @@ func TestWordyParticipants(t *testing.T) {
 	answer(events.StepCompletedName, events.StepAnswer{Result: bytes.Repeat([]byte("1"), 60_000)})
 	r.collect(func(list []events.Event) bool { return strings.Contains(fmt.Sprint(typesOf(list)), "step.done") })
 }
+
+func TestWhatComesInHeaders(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.active("acme")
+	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	a := r.call("dev", "POST", "/v1/tenants/acme/suspend", `{"reason":"x"}`, "traceparent", trace, "Idempotency-Key", "c1")
+	require.Equal(t, 202, a.status, a.body)
+	got := r.collect(causedBy("c1"))
+	require.Equal(t, trace, got[len(got)-1].TraceParent)
+
+	a = r.call("dev", "POST", "/v1/tenants/acme/resume", `{"reason":"x"}`, "Idempotency-Key", "\xff")
+	require.Equal(t, 422, a.status, a.body)
+}

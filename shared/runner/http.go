@@ -66,6 +66,13 @@ func addOperational(mux *http.ServeMux, services map[string]Service, tel *teleme
 	mux.Handle("GET /metrics", tel.MetricsHandler())
 }
 
+// traced goes on with the trace of whoever calls, so that it stands in the events that follow.
+func traced(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(telemetry.WithTraceParent(r.Context(), r.Header.Get("traceparent"))))
+	})
+}
+
 // refuseNUL turns away paths and queries with a NUL in them: no id and no name has one, and PostgreSQL takes none.
 func refuseNUL(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

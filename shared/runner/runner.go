@@ -180,7 +180,7 @@ func (p *process) close() {
 func (p *process) serve(ctx context.Context, deps Deps, services map[string]Service, tel *telemetry.Telemetry, ready func()) error {
 	addOperational(deps.Mux, services, tel)
 	server := &http.Server{
-		Addr: p.settings.HTTPAddr, Handler: refuseNUL(limitBody(problem.Routes(deps.Mux))),
+		Addr: p.settings.HTTPAddr, Handler: traced(refuseNUL(limitBody(problem.Routes(deps.Mux)))),
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelError), // panics of handlers go there too
 	}

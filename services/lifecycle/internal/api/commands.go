@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -98,6 +99,9 @@ func command[B any, P interface {
 func (a *API) submit(ctx context.Context, p auth.Principal, id, key string, payload events.Payload) (app.Outcome, error) {
 	if key == "" {
 		key = uuid.NewString()
+	}
+	if !utf8.ValidString(key) {
+		return app.Outcome{}, problem.New(http.StatusUnprocessableEntity, problem.CodeValidation, "the Idempotency-Key is not UTF-8")
 	}
 	data, err := json.Marshal(payload)
 	if err != nil {

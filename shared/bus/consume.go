@@ -128,14 +128,19 @@ func decode(raw jetstream.Msg) (Message, error) {
 		m.seq = meta.Sequence.Stream
 	}
 	e, err := events.Decode(raw.Headers(), raw.Data())
+	m.Event = e // what was readable, for the dead letter to name it
 	if err != nil {
 		return m, err
 	}
-	m.Event = e
-	if want := events.BusSubject(e.Type, e.Subject); want != m.Subject {
-		return m, &events.FormatError{Code: "subject_mismatch", Message: fmt.Sprintf("type and subject belong on %s", want)}
+	return m, checkSubject(e, m.Subject)
+}
+
+// checkSubject holds an event to the subject it came on: the bus lets each sender publish to its own alone.
+func checkSubject(e events.Event, subject string) error {
+	if want := events.BusSubject(e.Type, e.Subject); want != subject {
+		return &events.FormatError{Code: "subject_mismatch", Message: fmt.Sprintf("type and subject belong on %s", want)}
 	}
-	return m, nil
+	return nil
 }
 
 // verdict is what becomes of a message whose handler failed.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -64,12 +65,17 @@ func (d *deadLetters) store(ctx context.Context, stream string, m Message, parke
 	_, err := d.db.Exec(ctx, `INSERT INTO bus.dead_letters
 		(consumer, stream, stream_sequence, subject, type, original_id, parked_key, reason, error, headers, payload)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (consumer, stream, stream_sequence) DO NOTHING`,
-		d.consumer, stream, int64(m.seq), m.Subject, m.Event.Type, m.Event.ID, parked, reason(cause), cause.Error(),
+		d.consumer, stream, int64(m.seq), storable(m.Subject), storable(m.Event.Type), storable(m.Event.ID), parked, reason(cause), cause.Error(),
 		headerJSON(m.raw.Headers()), m.raw.Data())
 	if err == nil && parked != "" {
 		d.parked[parked] = true
 	}
 	return err
+}
+
+// storable leaves out what PostgreSQL's text does not take: a dead letter names messages that are broken in any way.
+func storable(name string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(name, "\uFFFD"), "\x00", "")
 }
 
 // reason is the stable code of why a message was put aside.
@@ -163,6 +169,9 @@ func (d *deadLetters) handleAgain(ctx context.Context, headers, payload []byte, 
 	e, err := events.Decode(h, payload)
 	if err != nil {
 		return err
+	}
+	if err := checkSubject(e, subject); err != nil {
+		return err // replaying must not pass by what keeps a sender to its own subjects
 	}
 	_, err = handle(ctx, []Message{{Event: e, Subject: subject}})
 	return err

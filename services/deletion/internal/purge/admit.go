@@ -15,10 +15,12 @@ const (
 	// Operation is the kind of operation that ends a tenant's life; a reactivation may be a fresh start.
 	Operation  = "purge"
 	freshStart = "reactivate"
+	// A tenant that was deleted and comes back is provisioned again, in a new generation.
+	rebirth = "provision"
 )
 
 // Admit refuses every step in which data must not be destroyed, whoever asks: only a purge and a fresh start erase, and
-// only a purge is certified.
+// only a purge is certified. The provisioning of a later life begins with a look for remains of the one before.
 func Admit(r events.StepRequest) error {
 	erases := r.Action == ActionErase || r.Action == ActionVerify
 	switch {
@@ -28,6 +30,8 @@ func Admit(r events.StepRequest) error {
 		return nil
 	case r.Operation == freshStart && erases && r.RestoreData != nil && !*r.RestoreData:
 		return nil
+	case r.Operation == rebirth && r.Action == ActionVerify && r.Generation > 1:
+		return nil // what is found is of the life before: the new one has nothing yet
 	}
 	return fmt.Errorf("deletion does no %s in a %s that keeps the data", r.Action, r.Operation)
 }

@@ -160,4 +160,11 @@ func TestAdmitLetsNothingElseDestroy(t *testing.T) {
 			}
 		}
 	}
+	// A tenant that was deleted and comes back: nothing of its former life may be there, and it has nothing new yet.
+	for generation, ok := range map[int64]bool{1: false, 2: true} {
+		r := events.StepRequest{Operation: "provision", Action: "verify", Generation: generation}
+		if err := purge.Admit(r); (err == nil) != ok {
+			t.Errorf("a verify before life %d: %v", generation, err)
+		}
+	}
 }

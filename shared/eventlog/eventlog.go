@@ -19,7 +19,6 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -46,10 +45,9 @@ type Config struct {
 
 // Log is safe for concurrent use.
 type Log struct {
-	db        *pgxpool.Pool
-	cfg       Config
-	relays    []*relay
-	published atomic.Int64
+	db     *pgxpool.Pool
+	cfg    Config
+	relays []*relay
 }
 
 // Entry is what one command adds to one stream.

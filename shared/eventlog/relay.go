@@ -93,9 +93,6 @@ func (l *Log) Relay(ctx context.Context, pub Publisher) error {
 	return g.Wait()
 }
 
-// Published is how many events this process has published.
-func (l *Log) Published() int64 { return l.published.Load() }
-
 func (r *relay) run(ctx context.Context, pub Publisher) error {
 	for ctx.Err() == nil {
 		if err := r.own(ctx, pub); err != nil && ctx.Err() == nil {
@@ -249,7 +246,6 @@ func (o *ownership) read(ctx context.Context) ([]Message, int64, error) {
 func (o *ownership) send(ctx context.Context, messages []Message, last int64) error {
 	confirmed, err := o.pub.PublishBatch(ctx, messages)
 	o.published = last - int64(len(messages)-confirmed)
-	o.log.published.Add(int64(confirmed))
 	if err != nil && ctx.Err() == nil {
 		return err
 	}

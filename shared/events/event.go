@@ -108,13 +108,6 @@ func ValidTenantID(id string) bool {
 // MaxBody is the largest encoded message that is accepted, in bytes.
 const MaxBody = 64 << 10
 
-// Subjects on the bus.
-const (
-	CommandSubjects = "tenure.commands.*"
-	EventSubjects   = "tenure.events.>"
-	UsageSubjects   = "tenure.usage.*"
-)
-
 // BusSubject is where an event of this type about this tenant travels. Commands go to "tenure.commands.<tenant>",
 // usage to "tenure.usage.<tenant>", all else to "tenure.events.<service>.<tenant>.<name>".
 func BusSubject(eventType, tenant string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"tenure/services/lifecycle/internal/store"
@@ -42,9 +43,10 @@ func (e *Engine) fireDue(ctx context.Context) error {
 		if err != nil || len(due) == 0 {
 			return err
 		}
+		clockIsRight := sync.OnceValue(func() bool { return e.clockIsRight(ctx) }) // one look for all purges of the batch
 		list := make([]Submission, 0, len(due))
 		for _, t := range due {
-			if t.Kind == tenant.TimerPurgeDue && !e.clockIsRight(ctx) {
+			if t.Kind == tenant.TimerPurgeDue && !clockIsRight() {
 				continue
 			}
 			list = append(list, fromTimer(t))

@@ -38,6 +38,27 @@ type SubscriptionCancelled struct {
 // EventType names the type on the bus.
 func (*SubscriptionCancelled) EventType() string { return "tenure.billing.subscription.cancelled.v1" }
 
+// SubscriptionScheduled says that Stripe goes over to another plan when the period ends.
+type SubscriptionScheduled struct {
+	SubscriptionID string `json:"subscription_id"`
+	FromPlan       string `json:"from_plan"`
+	Plan           string `json:"plan"`
+	// EffectiveAt is the end of the period that is paid for, by Stripe's clock.
+	EffectiveAt time.Time `json:"effective_at"`
+}
+
+// EventType names the type on the bus.
+func (*SubscriptionScheduled) EventType() string { return "tenure.billing.subscription.scheduled.v1" }
+
+// SubscriptionUnscheduled says that Stripe stays with the plan it is on.
+type SubscriptionUnscheduled struct {
+	SubscriptionID string `json:"subscription_id"`
+	Plan           string `json:"plan"`
+}
+
+// EventType names the type on the bus.
+func (*SubscriptionUnscheduled) EventType() string { return "tenure.billing.subscription.unscheduled.v1" }
+
 // BillingPaymentConfirmed says that the live subscription was fetched and is paid or in its trial.
 type BillingPaymentConfirmed struct {
 	SubscriptionID   string     `json:"subscription_id"`
@@ -79,7 +100,55 @@ type UsageUpdated struct {
 // EventType names the type on the bus.
 func (*UsageUpdated) EventType() string { return "tenure.billing.usage.updated.v1" }
 
+// UsageThresholdReached says that a tenant has used up a part of what its plan allows: once per metric, share and period.
+type UsageThresholdReached struct {
+	Metric string `json:"metric"`
+	// Percent of the limit: 80 or 100.
+	Percent int     `json:"percent" jsonschema:"enum=80,enum=100"`
+	Usage   float64 `json:"usage"`
+	Limit   float64 `json:"limit"`
+	Plan    string  `json:"plan"`
+	// Period is the calendar month of a metric that is counted per month.
+	Period string `json:"period,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*UsageThresholdReached) EventType() string { return "tenure.billing.usage.threshold_reached.v1" }
+
+// UsageBilled says what of a metric stands on the invoice of a period that is over.
+type UsageBilled struct {
+	SubscriptionID string    `json:"subscription_id"`
+	Metric         string    `json:"metric"`
+	Quantity       int64     `json:"quantity"`
+	PeriodStart    time.Time `json:"period_start"`
+	PeriodEnd      time.Time `json:"period_end"`
+}
+
+// EventType names the type on the bus.
+func (*UsageBilled) EventType() string { return "tenure.billing.usage.billed.v1" }
+
+// DriftFound says that Stripe shows something else than the log, or no longer does: once for each difference.
+type DriftFound struct {
+	// Kind names the difference, for programs.
+	Kind           string `json:"kind"`
+	Detail         string `json:"detail"`
+	SubscriptionID string `json:"subscription_id,omitempty"`
+	// Plan is the one that the tenant is on, LivePlan the one that Stripe charges for.
+	Plan     string `json:"plan,omitempty"`
+	LivePlan string `json:"live_plan,omitempty"`
+	// Healed: Tenure has set it right. Otherwise a person has to decide.
+	Healed bool `json:"healed,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*DriftFound) EventType() string { return "tenure.billing.drift.found.v1" }
+
 func init() {
+	register[SubscriptionScheduled]()
+	register[SubscriptionUnscheduled]()
+	register[UsageThresholdReached]()
+	register[UsageBilled]()
+	register[DriftFound]()
 	register[SubscriptionCreated]()
 	register[SubscriptionChanged]()
 	register[SubscriptionCancelled]()

@@ -51,7 +51,7 @@ func (*Abandon) EventType() string { return "tenure.command.abandon.v1" }
 type Upgrade struct {
 	Plan   string `json:"plan" jsonschema:"minLength=1,maxLength=64"`
 	Reason string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
-	// PlanHash is what a preview answered; when the plan file has changed since, the command is refused (plan_changed).
+	// PlanHash is what a preview answered; when the facts behind it have moved since, the command is refused (plan_changed).
 	PlanHash string `json:"plan_hash,omitempty" jsonschema:"maxLength=64"`
 }
 
@@ -128,6 +128,8 @@ type Delete struct {
 	RetentionDays *int   `json:"retention_days,omitempty"`
 	Reason        string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
 	Confirm       string `json:"confirm,omitempty" jsonschema:"maxLength=64"`
+	// PlanHash is what a preview answered, as in Upgrade.
+	PlanHash string `json:"plan_hash,omitempty" jsonschema:"maxLength=64"`
 }
 
 // EventType names the type on the bus.
@@ -147,6 +149,8 @@ type Reactivate struct {
 	// RestoreData is true when it is absent.
 	RestoreData *bool  `json:"restore_data,omitempty"`
 	Reason      string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
+	// PlanHash is what a preview answered, as in Upgrade.
+	PlanHash string `json:"plan_hash,omitempty" jsonschema:"maxLength=64"`
 }
 
 // EventType names the type on the bus.
@@ -169,7 +173,25 @@ type ReleaseHold struct {
 // EventType names the type on the bus.
 func (*ReleaseHold) EventType() string { return "tenure.command.release_hold.v1" }
 
+// Exempt lets a tenant owe money without losing its access. For operators.
+type Exempt struct {
+	Reason string `json:"reason" jsonschema:"minLength=1,maxLength=1000"`
+}
+
+// EventType names the type on the bus.
+func (*Exempt) EventType() string { return "tenure.command.exempt.v1" }
+
+// EndExemption takes Exempt back: a tenant that owes money gets its grace, from now on.
+type EndExemption struct {
+	Reason string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
+}
+
+// EventType names the type on the bus.
+func (*EndExemption) EventType() string { return "tenure.command.end_exemption.v1" }
+
 func init() {
+	register[Exempt]()
+	register[EndExemption]()
 	register[Register]()
 	register[ConfirmPayment]()
 	register[CancelSignup]()

@@ -16,6 +16,26 @@ type PaymentPastDue struct {
 // EventType names the type on the bus.
 func (*PaymentPastDue) EventType() string { return "tenure.lifecycle.payment.past_due.v1" }
 
+// TenantExempted says that the tenant keeps its access whatever it owes.
+type TenantExempted struct {
+	Change
+	// Blocks are those left: a payment block goes.
+	Blocks []Block `json:"blocks,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*TenantExempted) EventType() string { return "tenure.lifecycle.tenant.exempted.v1" }
+
+// ExemptionEnded says that the tenant pays like any other again.
+type ExemptionEnded struct {
+	Change
+	// GraceEndsAt is there when the tenant owes money.
+	GraceEndsAt *time.Time `json:"grace_ends_at,omitempty"`
+}
+
+// EventType names the type on the bus.
+func (*ExemptionEnded) EventType() string { return "tenure.lifecycle.exemption.ended.v1" }
+
 // PaymentRecovered says that the live subscription is paid again.
 type PaymentRecovered struct {
 	Change
@@ -100,6 +120,8 @@ type TenantReborn struct {
 func (*TenantReborn) EventType() string { return "tenure.lifecycle.tenant.reborn.v1" }
 
 func init() {
+	register[TenantExempted]()
+	register[ExemptionEnded]()
 	register[PaymentPastDue]()
 	register[PaymentRecovered]()
 	register[TenantSuspended]()

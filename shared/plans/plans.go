@@ -19,12 +19,33 @@ type Plan struct {
 	// Cents is the price of a month, in the smallest unit of Currency; 0 needs no subscription.
 	Cents  int64
 	Limits Limits
+	// Features are what the plan has that another may not have, in the operator's own words.
+	Features []string
+	// Included is how much of a metric that has a UsagePrice the plan's own price covers, per billing period.
+	Included map[string]float64
 	// Grace overrides, for this plan, how long an unpaid tenant keeps its access; nil leaves it to the policy.
 	Grace *time.Duration
 }
 
 // Free reports whether nothing is to be paid.
 func (p Plan) Free() bool { return p.Cents == 0 }
+
+// Offer is all that there is to buy.
+type Offer struct {
+	Plans Catalogue
+	// Usage is charged beside the plan's price, on every paid plan.
+	Usage []UsagePrice
+}
+
+// UsagePrice makes a metric cost money.
+type UsagePrice struct {
+	Metric string
+	// Cents for one unit; fractions of a cent are fine.
+	Cents float64
+}
+
+// DefaultOffer charges for plans alone.
+func DefaultOffer() Offer { return Offer{Plans: Default()} }
 
 // Limits of a plan. Zero is unlimited.
 type Limits struct {

@@ -57,7 +57,9 @@ type SubscriptionUnscheduled struct {
 }
 
 // EventType names the type on the bus.
-func (*SubscriptionUnscheduled) EventType() string { return "tenure.billing.subscription.unscheduled.v1" }
+func (*SubscriptionUnscheduled) EventType() string {
+	return "tenure.billing.subscription.unscheduled.v1"
+}
 
 // BillingPaymentConfirmed says that the live subscription was fetched and is paid or in its trial.
 type BillingPaymentConfirmed struct {

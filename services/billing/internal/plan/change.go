@@ -18,6 +18,9 @@ const (
 	Raise Change = "raise"
 	// Lower moves to a cheaper price and credits the difference to the customer's balance.
 	Lower Change = "lower"
+	// Reinstate moves back up after a change at the period's end that came to nothing: as Raise, but a declined card leaves
+	// an invoice to be paid, as a renewal's would.
+	Reinstate Change = "reinstate"
 	// Swap moves to another price and no money: in a trial, and on the way back.
 	Swap Change = "swap"
 	// Retire lets the subscription run out with its period. It can be taken back, End cannot.
@@ -29,7 +32,7 @@ const (
 )
 
 // MovesMoney reports whether the change makes an invoice.
-func (c Change) MovesMoney() bool { return c == Subscribe || c == Raise || c == Lower }
+func (c Change) MovesMoney() bool { return c == Subscribe || c == Raise || c == Lower || c == Reinstate }
 
 // Changes lists what leads from the main subscription (nil: none) to the plan called to, in order; nothing leads to a
 // plan that is not in the catalogue. Leaving for a free plan only retires the subscription: the end, which has no way

@@ -36,8 +36,33 @@ type Subscription struct {
 	// LatestInvoice is the id of the newest invoice, InvoiceStatus its status where Stripe was asked for it.
 	LatestInvoice    string
 	InvoiceStatus    string
-	Created          time.Time
-	CurrentPeriodEnd time.Time
+	Created            time.Time
+	CurrentPeriodStart time.Time
+	CurrentPeriodEnd   time.Time
+	// ScheduleID is a schedule of ours that is not over yet, ScheduledPlan what it goes over to.
+	ScheduleID    string
+	ScheduledPlan string
+	// Usage is the metered items, by metric.
+	Usage map[string]string
+	// Tenant and Generation are whose it is, by its metadata, which a person may have edited.
+	Tenant     string
+	Generation int64
+}
+
+// QuoteOf is a change of plan that is asked about, and made by nobody.
+type QuoteOf struct {
+	CustomerID   string        // empty: Stripe knows nothing of the tenant yet
+	Subscription *Subscription // nil: none is live
+	Plan         string
+	AtPeriodEnd  bool // the change waits for the period's end
+	Cancel       bool // nothing is to be paid after the change
+}
+
+// UsagePeriod is what was reported of a metered item in one billing period.
+type UsagePeriod struct {
+	Start, End time.Time
+	Total      int64
+	InvoiceID  string // empty while the period is not invoiced
 }
 
 // Paid reports whether the tenant may use what it subscribed to: paid for, or in its trial.

@@ -32,7 +32,9 @@ const (
 )
 
 // MovesMoney reports whether the change makes an invoice.
-func (c Change) MovesMoney() bool { return c == Subscribe || c == Raise || c == Lower || c == Reinstate }
+func (c Change) MovesMoney() bool {
+	return c == Subscribe || c == Raise || c == Lower || c == Reinstate
+}
 
 // Changes lists what leads from the main subscription (nil: none) to the plan called to, in order; nothing leads to a
 // plan that is not in the catalogue. Leaving for a free plan only retires the subscription: the end, which has no way

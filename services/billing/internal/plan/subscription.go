@@ -34,8 +34,8 @@ type Subscription struct {
 	Status            string
 	CancelAtPeriodEnd bool
 	// LatestInvoice is the id of the newest invoice, InvoiceStatus its status where Stripe was asked for it.
-	LatestInvoice    string
-	InvoiceStatus    string
+	LatestInvoice      string
+	InvoiceStatus      string
 	Created            time.Time
 	CurrentPeriodStart time.Time
 	CurrentPeriodEnd   time.Time

@@ -41,6 +41,9 @@ func (w *world) testBusRights(t *testing.T) {
 		{"billing", "$JS.API.CONSUMER.CREATE.TENURE_COMMANDS.billing"},
 		{"upstream", "$JS.API.CONSUMER.CREATE.TENURE_COMMANDS.upstream"},
 		{"saas", "$JS.API.STREAM.MSG.GET.TENURE_COMMANDS"},
+		// What a tenant pays is for the lifecycle to ask, which knows who may see it.
+		{"upstream", "tenure.queries.billing.quote"},
+		{"saas", "tenure.queries.billing.quote"},
 		// Nobody works on another's consumer.
 		{"billing", "$JS.API.CONSUMER.MSG.NEXT.TENURE_EVENTS.notifier"},
 		{"billing", "$JS.API.CONSUMER.DELETE.TENURE_EVENTS.notifier"},

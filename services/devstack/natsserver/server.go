@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"time"
 
@@ -18,6 +17,7 @@ type Config struct {
 	// Dir holds the streams; it is created when missing.
 	Dir  string
 	Host string
+	// Port is free to choose when it is -1; see Server.URL.
 	Port int
 	// User and Password are the one account, with all rights.
 	User, Password string
@@ -61,15 +61,12 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	ns.SetLoggerV2(logger{cfg.Log}, false, false, false)
 	ns.Start()
 
-	s := &Server{ns: ns, url: (&url.URL{
-		Scheme: "nats",
-		User:   url.UserPassword(cfg.User, cfg.Password),
-		Host:   net.JoinHostPort(cfg.Host, fmt.Sprint(cfg.Port)),
-	}).String()}
+	s := &Server{ns: ns}
 	if err := s.waitReady(ctx); err != nil {
 		s.Stop()
 		return nil, err
 	}
+	s.url = (&url.URL{Scheme: "nats", User: url.UserPassword(cfg.User, cfg.Password), Host: ns.Addr().String()}).String()
 	return s, nil
 }
 

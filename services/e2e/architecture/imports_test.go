@@ -107,7 +107,7 @@ func TestLayers(t *testing.T) {
 		// What customers link into their programs brings no database along.
 		{"tenure/shared/plans", ""},
 		{"tenure/shared/gate", "tenure/shared/events tenure/shared/plans"},
-		{"tenure/shared/participant", "tenure/shared/events tenure/shared/fault"},
+		{"tenure/shared/participant/...", "tenure/shared/events tenure/shared/fault"},
 		{"tenure/shared/client", "tenure/shared/events tenure/shared/problem"},
 	}
 	all := packages(t)
@@ -177,7 +177,7 @@ func TestVendorsStayBehindDoors(t *testing.T) {
 		{"github.com/stripe/stripe-go", "tenure/services/billing/internal/stripeapi tenure/services/billing/internal/webhook"},
 		{"github.com/aws", "tenure/services/*/internal/blob tenure/services/connectors/s3 tenure/services/connectors/s3/s3test " +
 			"tenure/services/devstack/s3server"},
-		{"github.com/nats-io/nats.go", "tenure/shared/bus tenure/shared/participant tenure/shared/gate tenure/shared/client " +
+		{"github.com/nats-io/nats.go", "tenure/shared/bus tenure/shared/participant/... tenure/shared/gate tenure/shared/client " +
 			"tenure/shared/testkit tenure/services/devstack/... tenure/services/cmd/tenure/internal/bench"},
 		{"github.com/nats-io/nats-server", "tenure/shared/testkit tenure/services/devstack/natsserver"},
 	}

@@ -47,7 +47,7 @@ func New() *cobra.Command {
 		&cobra.Group{ID: "tenants", Title: "Tenants:"},
 		&cobra.Group{ID: "audit", Title: "Audit:"},
 	)
-	addGroup(root, "local", newDev(o), newDemo(o), newBench())
+	addGroup(root, "local", newDev(o), newDemo(o), newBench(), newParticipant())
 	addGroup(root, "tenants", newTenants(o))
 	addGroup(root, "tenants", newCommands(o)...)
 	addGroup(root, "audit", newEvents(o), newVerify(o))

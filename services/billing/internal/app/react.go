@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,7 +25,9 @@ var wanted = map[string]bool{
 }
 
 // Wants tells the reactor which events have work for billing.
-func Wants(eventType string) bool { return wanted[eventType] || plan.IsNotice(eventType) }
+func Wants(eventType string) bool {
+	return wanted[eventType] || plan.IsNotice(eventType) || slices.Contains(plan.AgreementEvents, eventType)
+}
 
 // React does what an event of the lifecycle, or a notice of Stripe's, asks for.
 func (a *App) React(ctx context.Context, e events.Event) (inbox.Commit, error) {
@@ -35,6 +38,15 @@ func (a *App) React(ctx context.Context, e events.Event) (inbox.Commit, error) {
 	if err != nil {
 		return nil, fault.Permanent(err)
 	}
+	commit, err := a.follows(ctx, e, p)
+	if err != nil {
+		return nil, err
+	}
+	return a.agreeing(e, p, commit), nil
+}
+
+// follows does what an event of the lifecycle asks of Stripe.
+func (a *App) follows(ctx context.Context, e events.Event, p events.Payload) (inbox.Commit, error) {
 	switch p := p.(type) {
 	case *events.TenantRegistered:
 		if !p.RequiresPayment && p.TrialEndsAt == nil && p.TrialDays == 0 {

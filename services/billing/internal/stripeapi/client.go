@@ -17,6 +17,10 @@ import (
 	"github.com/stripe/stripe-go/v76/price"
 	"github.com/stripe/stripe-go/v76/refund"
 	"github.com/stripe/stripe-go/v76/subscription"
+	"github.com/stripe/stripe-go/v76/subscriptionitem"
+	"github.com/stripe/stripe-go/v76/subscriptionschedule"
+	"github.com/stripe/stripe-go/v76/usagerecord"
+	"github.com/stripe/stripe-go/v76/usagerecordsummary"
 
 	"tenure/shared/plans"
 )
@@ -39,22 +43,31 @@ type Config struct {
 	// Base is the address of the API; empty is Stripe's own.
 	Base      string
 	Catalogue plans.Catalogue
+	// Usage is charged beside the plan on every subscription.
+	Usage []plans.UsagePrice
+	// Rate is how many calls a second may be made; 0: no limit.
+	Rate float64
 }
 
 // Client implements app.Stripe. It is safe for concurrent use.
 type Client struct {
 	catalogue plans.Catalogue
+	usage     []plans.UsagePrice
 
 	customers     customer.Client
 	balances      customerbalancetransaction.Client
 	subscriptions subscription.Client
+	items         subscriptionitem.Client
+	schedules     subscriptionschedule.Client
+	records       usagerecord.Client
+	summaries     usagerecordsummary.Client
 	invoices      invoice.Client
 	refunds       refund.Client
 	prices        price.Client
 	events        event.Client
 
 	mu       sync.Mutex
-	priceIDs map[string]string // by plan
+	priceIDs map[string]string // by lookup key
 }
 
 // New returns a client. It makes no call.
@@ -74,9 +87,14 @@ func New(cfg Config) *Client {
 	b := stripe.GetBackendWithConfig(stripe.APIBackend, backend)
 	return &Client{
 		catalogue:     cfg.Catalogue,
+		usage:         cfg.Usage,
 		customers:     customer.Client{B: b, Key: cfg.Key},
 		balances:      customerbalancetransaction.Client{B: b, Key: cfg.Key},
 		subscriptions: subscription.Client{B: b, Key: cfg.Key},
+		items:         subscriptionitem.Client{B: b, Key: cfg.Key},
+		schedules:     subscriptionschedule.Client{B: b, Key: cfg.Key},
+		records:       usagerecord.Client{B: b, Key: cfg.Key},
+		summaries:     usagerecordsummary.Client{B: b, Key: cfg.Key},
 		invoices:      invoice.Client{B: b, Key: cfg.Key},
 		refunds:       refund.Client{B: b, Key: cfg.Key},
 		prices:        price.Client{B: b, Key: cfg.Key},

@@ -100,3 +100,40 @@ func (c *Client) restored(ctx context.Context, i plan.Invoice) (bool, error) {
 	}
 	return false, translate(ctx, "list balance transactions of "+i.CustomerID, all.Err())
 }
+
+// PlanOwed reports whether an open invoice of the subscription charges for its plan, or for nothing that is told; an
+// add-on alone does not.
+func (c *Client) PlanOwed(ctx context.Context, subscriptionID string) (bool, error) {
+	all := c.invoices.List(&stripe.InvoiceListParams{
+		ListParams: list(ctx), Subscription: stripe.String(subscriptionID), Status: stripe.String(plan.InvoiceOpen),
+	})
+	for all.Next() {
+		owed, err := c.chargesPlan(ctx, all.Invoice())
+		if err != nil || owed {
+			return owed, err
+		}
+	}
+	return false, translate(ctx, "list open invoices of "+subscriptionID, all.Err())
+}
+
+func (c *Client) chargesPlan(ctx context.Context, i *stripe.Invoice) (bool, error) {
+	if i.Lines == nil || len(i.Lines.Data) == 0 {
+		return true, nil
+	}
+	for _, line := range i.Lines.Data {
+		if c.planOf(line.Price) != "" {
+			return true, nil
+		}
+	}
+	if !i.Lines.HasMore {
+		return false, nil
+	}
+	// An invoice carries its first lines alone.
+	all := c.invoices.ListLines(&stripe.InvoiceListLinesParams{ListParams: list(ctx), Invoice: stripe.String(i.ID)})
+	for all.Next() {
+		if c.planOf(all.InvoiceLineItem().Price) != "" {
+			return true, nil
+		}
+	}
+	return false, translate(ctx, "list the lines of "+i.ID, all.Err())
+}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -69,15 +70,18 @@ func (s *script) sent(route string) request {
 }
 
 const (
-	prices = `200 {"object":"list","data":[{"id":"price_pro","lookup_key":"tenure_professional_monthly"}]}`
+	prices = `200 {"object":"list","data":[{"id":"price_pro","lookup_key":"tenure_professional_monthly",
+		"currency":"usd","unit_amount_decimal":"19900"}]}`
 	empty  = `200 {"object":"list","data":[],"has_more":false}`
 )
 
 func subscriptionJSON(more string) string {
 	return `{"id":"sub_1","object":"subscription","status":"active","customer":"cus_1","created":1767225600,
-		"current_period_end":1769904000,"latest_invoice":{"id":"in_2","status":"open","payment_intent":
+		"current_period_start":1767225600,"current_period_end":1769904000,
+		"metadata":{"tenant_id":"acme","generation":"2"},"latest_invoice":{"id":"in_2","status":"open","payment_intent":
 		{"id":"pi_1","last_payment_error":{"type":"card_error","message":"Your card was declined."}}},
 		"items":{"object":"list","data":[{"id":"si_addon","price":{"id":"price_x"}},
+		{"id":"si_2","price":{"id":"price_queries","recurring":{"usage_type":"metered"},"metadata":{"tenure_metric":"queries","tenure_plan":"professional"}}},
 		{"id":"si_1","price":{"id":"price_pro","metadata":{"tenure_plan":"professional"}}}]}` + more + `}`
 }
 
@@ -94,9 +98,10 @@ func TestRaiseChargesAtOnceOrNotAtAll(t *testing.T) {
 	}
 	want := plan.Subscription{
 		ID: "sub_1", ItemID: "si_1", CustomerID: "cus_1", Plan: "professional", Status: plan.Active, LatestInvoice: "in_2", InvoiceStatus: "open",
-		Created: time.Unix(1767225600, 0).UTC(), CurrentPeriodEnd: time.Unix(1769904000, 0).UTC(),
+		Created: time.Unix(1767225600, 0).UTC(), CurrentPeriodStart: time.Unix(1767225600, 0).UTC(),
+		CurrentPeriodEnd: time.Unix(1769904000, 0).UTC(), Tenant: "acme", Generation: 2, Usage: map[string]string{"queries": "si_2"},
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	sent := s.sent("POST /v1/subscriptions/sub_1")

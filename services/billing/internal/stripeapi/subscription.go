@@ -2,10 +2,12 @@ package stripeapi
 
 import (
 	"context"
-	"fmt"
+	"iter"
+	"strconv"
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/subscription"
 
 	"tenure/services/billing/internal/app"
 	"tenure/services/billing/internal/plan"
@@ -14,9 +16,7 @@ import (
 // Subscriptions implements app.Stripe. Those that were cancelled are left out.
 func (c *Client) Subscriptions(ctx context.Context, customerID string) ([]plan.Subscription, error) {
 	var out []plan.Subscription
-	params := &stripe.SubscriptionListParams{ListParams: list(ctx), Customer: stripe.String(customerID)}
-	params.AddExpand("data.latest_invoice")
-	all := c.subscriptions.List(params)
+	all := c.listSubscriptions(ctx, stripe.String(customerID))
 	for all.Next() {
 		out = append(out, c.fromStripe(all.Subscription()))
 	}
@@ -26,39 +26,82 @@ func (c *Client) Subscriptions(ctx context.Context, customerID string) ([]plan.S
 	return out, nil
 }
 
+// AllSubscriptions walks through every subscription of every customer that has not ended. The walk ends with the first
+// error. Those that begin or end while it lasts may be missing.
+func (c *Client) AllSubscriptions(ctx context.Context) iter.Seq2[plan.Subscription, error] {
+	return func(yield func(plan.Subscription, error) bool) {
+		all := c.listSubscriptions(ctx, nil)
+		for all.Next() {
+			s := c.fromStripe(all.Subscription())
+			if s.Status != plan.IncompleteExpired && !yield(s, nil) {
+				return
+			}
+		}
+		if err := all.Err(); err != nil {
+			yield(plan.Subscription{}, translate(ctx, "list all subscriptions", err))
+		}
+	}
+}
+
+func (c *Client) listSubscriptions(ctx context.Context, customerID *string) *subscription.Iter {
+	return c.subscriptions.List(&stripe.SubscriptionListParams{
+		ListParams: list(ctx), Customer: customerID,
+		Expand: stripe.StringSlice([]string{"data.latest_invoice", "data.schedule"}),
+	})
+}
+
 func (c *Client) fromStripe(s *stripe.Subscription) plan.Subscription {
 	out := plan.Subscription{
 		ID: s.ID, Status: string(s.Status), CancelAtPeriodEnd: s.CancelAtPeriodEnd,
-		Created: time.Unix(s.Created, 0).UTC(), CurrentPeriodEnd: time.Unix(s.CurrentPeriodEnd, 0).UTC(),
+		Created:            time.Unix(s.Created, 0).UTC(),
+		CurrentPeriodStart: time.Unix(s.CurrentPeriodStart, 0).UTC(),
+		CurrentPeriodEnd:   time.Unix(s.CurrentPeriodEnd, 0).UTC(),
+		Tenant:             s.Metadata[metaTenant],
 	}
+	out.Generation, _ = strconv.ParseInt(s.Metadata[metaGeneration], 10, 64) // 0 when a person has spoilt it
 	if s.Customer != nil {
 		out.CustomerID = s.Customer.ID
 	}
 	if s.LatestInvoice != nil {
 		out.LatestInvoice, out.InvoiceStatus = s.LatestInvoice.ID, string(s.LatestInvoice.Status)
 	}
-	if s.Items == nil {
-		return out
+	if s.Items != nil {
+		c.readItems(&out, s.Items.Data)
 	}
-	for _, item := range s.Items.Data { // beside the plan's item there may be add-ons
-		if name := c.planOf(item.Price); name != "" {
-			out.Plan, out.ItemID = name, item.ID
-			break
+	if s.Schedule != nil {
+		out.ScheduleID = s.Schedule.ID
+		if to := scheduledPlan(s.Schedule); to != out.Plan {
+			out.ScheduledPlan = to // the same: its phase has begun, nothing is ahead any more
 		}
 	}
 	return out
 }
 
+// readItems sorts items into the plan's, the metered ones and add-ons, which are of no interest.
+func (c *Client) readItems(out *plan.Subscription, items []*stripe.SubscriptionItem) {
+	for _, item := range items {
+		if name := c.planOf(item.Price); name != "" && out.Plan == "" {
+			out.Plan, out.ItemID = name, item.ID
+		}
+		if metric := c.metricOf(item.Price); metric != "" {
+			if out.Usage == nil {
+				out.Usage = map[string]string{}
+			}
+			out.Usage[metric] = item.ID
+		}
+	}
+}
+
 // Subscribe implements app.Stripe.
 func (c *Client) Subscribe(ctx context.Context, key string, s app.NewSubscription) (plan.Subscription, error) {
-	price, err := c.priceOf(ctx, s.Plan)
+	items, err := c.newItems(ctx, s.Plan)
 	if err != nil {
 		return plan.Subscription{}, err
 	}
 	params := &stripe.SubscriptionParams{
 		Params:          write(ctx, key),
 		Customer:        stripe.String(s.CustomerID),
-		Items:           []*stripe.SubscriptionItemsParams{{Price: stripe.String(price)}},
+		Items:           items,
 		Metadata:        owner(s.Tenant, s.Generation),
 		PaymentBehavior: stripe.String("allow_incomplete"),
 	}
@@ -81,73 +124,26 @@ func (c *Client) Subscribe(ctx context.Context, key string, s app.NewSubscriptio
 	return c.fromStripe(made), nil
 }
 
-// ChangePlan implements app.Stripe. It leaves no metadata: Stripe takes none together with an update that waits for its
-// payment. Whether it was done shows in the price, what it charged in the invoices since.
-func (c *Client) ChangePlan(ctx context.Context, key string, s plan.Subscription, change plan.Change, to string) (plan.Subscription, error) {
-	price, err := c.priceOf(ctx, to)
+// newItems are what a new subscription consists of: the plan, and what is charged by use.
+func (c *Client) newItems(ctx context.Context, name string) ([]*stripe.SubscriptionItemsParams, error) {
+	price, err := c.priceOf(ctx, name)
 	if err != nil {
-		return plan.Subscription{}, err
+		return nil, err
 	}
-	params := &stripe.SubscriptionParams{
-		Params: write(ctx, key),
-		Items:  []*stripe.SubscriptionItemsParams{{ID: stripe.String(s.ItemID), Price: stripe.String(price)}},
-		Expand: []*string{stripe.String("latest_invoice.payment_intent")},
-	}
-	switch change {
-	case plan.Raise:
-		params.ProrationBehavior = stripe.String("always_invoice")
-		params.PaymentBehavior = stripe.String("pending_if_incomplete")
-	case plan.Lower:
-		// Invoiced at once, the credit is on the customer's balance, to the cent what an undo has to take back.
-		params.ProrationBehavior = stripe.String("always_invoice")
-	default:
-		params.ProrationBehavior = stripe.String("none")
-	}
-	changed, err := c.subscriptions.Update(s.ID, params)
-	if err != nil {
-		return plan.Subscription{}, translate(ctx, "change plan to "+to, err)
-	}
-	if changed.PendingUpdate != nil {
-		return c.discard(ctx, key, changed)
-	}
-	return c.fromStripe(changed), nil
-}
-
-// discard drops an update that waits for its payment: voiding the invoice drops it and leaves nothing to pay.
-func (c *Client) discard(ctx context.Context, key string, s *stripe.Subscription) (plan.Subscription, error) {
-	if s.LatestInvoice == nil {
-		return plan.Subscription{}, fmt.Errorf("subscription %s waits for a payment without an invoice", s.ID)
-	}
-	reason := declineReason(s.LatestInvoice)
-	_, err := c.invoices.VoidInvoice(s.LatestInvoice.ID, &stripe.InvoiceVoidInvoiceParams{Params: write(ctx, key+"/void")})
-	if isInvalid(err, "") {
-		// Not open any more: voided by a try of ours whose end we did not see, or paid this very moment.
-		live, err := c.get(ctx, s.ID)
-		if err != nil || live.LatestInvoice != nil && live.LatestInvoice.Status == stripe.InvoiceStatusPaid {
-			return c.fromStripe(live), err
+	items := []*stripe.SubscriptionItemsParams{{Price: stripe.String(price)}}
+	for _, u := range c.usage {
+		if price, err = c.usagePrice(ctx, u); err != nil {
+			return nil, err
 		}
-		return plan.Subscription{}, &app.Refused{Reason: reason}
+		items = append(items, &stripe.SubscriptionItemsParams{Price: stripe.String(price)})
 	}
-	if err != nil {
-		return plan.Subscription{}, translate(ctx, "void invoice "+s.LatestInvoice.ID, err)
-	}
-	return plan.Subscription{}, &app.Refused{Reason: reason}
+	return items, nil
 }
 
-func declineReason(i *stripe.Invoice) string {
-	intent := i.PaymentIntent
-	switch {
-	case intent == nil:
-		return "The payment was not completed."
-	case intent.LastPaymentError != nil && intent.LastPaymentError.Msg != "":
-		return intent.LastPaymentError.Msg
-	}
-	return "The payment was not completed: it is " + string(intent.Status) + "."
-}
-
+// get fetches a subscription as Subscriptions does.
 func (c *Client) get(ctx context.Context, id string) (*stripe.Subscription, error) {
 	s, err := c.subscriptions.Get(id, &stripe.SubscriptionParams{
-		Params: stripe.Params{Context: ctx}, Expand: []*string{stripe.String("latest_invoice")},
+		Params: stripe.Params{Context: ctx}, Expand: stripe.StringSlice([]string{"latest_invoice", "schedule"}),
 	})
 	if err != nil {
 		return &stripe.Subscription{}, translate(ctx, "get subscription "+id, err)

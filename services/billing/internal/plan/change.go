@@ -23,6 +23,10 @@ const (
 	Reinstate Change = "reinstate"
 	// Swap moves to another price and no money: in a trial, and on the way back.
 	Swap Change = "swap"
+	// Schedule has Stripe go over to a cheaper price when the period ends, and invoice the next period by it.
+	Schedule Change = "schedule"
+	// Unschedule takes Schedule back. Whatever else is to change comes after it: a schedule would overwrite it.
+	Unschedule Change = "unschedule"
 	// Retire lets the subscription run out with its period. It can be taken back, End cannot.
 	Retire Change = "retire"
 	// Resume takes Retire back.
@@ -45,14 +49,11 @@ func Changes(catalogue plans.Catalogue, main *Subscription, to string) []Change 
 	case !ok, target.Free() && (main == nil || main.CancelAtPeriodEnd):
 		return nil
 	case target.Free():
-		return []Change{Retire}
+		return Leave(main)
 	case main == nil:
 		return []Change{Subscribe}
 	}
-	var out []Change
-	if main.CancelAtPeriodEnd {
-		out = append(out, Resume)
-	}
+	out := stay(main)
 	switch {
 	case main.Plan == to:
 	case main.Status == Trialing:
@@ -69,7 +70,8 @@ var opposite = map[Change]Change{
 	Subscribe: End, Raise: Swap, Lower: Swap, Swap: Swap, Retire: Resume, Resume: Retire,
 }
 
-// Undo lists what takes changes back, the last one first. The money they moved is given back apart from it.
+// Undo lists what takes changes back, the last one first. The money they moved is given back apart from it. A schedule
+// that was in the way is not made again: the change that it stood for was dropped before.
 func Undo(changes []Change) []Change {
 	var out []Change
 	for _, change := range slices.Backward(changes) {

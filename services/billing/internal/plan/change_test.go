@@ -12,12 +12,18 @@ func TestChanges(t *testing.T) {
 	professional := with(live("active"), func(s *plan.Subscription) { s.Plan = "professional" })
 	leaving := with(professional, func(s *plan.Subscription) { s.CancelAtPeriodEnd = true })
 	trial := with(professional, func(s *plan.Subscription) { s.Status = plan.Trialing })
+	scheduled := with(professional, func(s *plan.Subscription) { s.ScheduleID, s.ScheduledPlan = "sub_sched_1", "starter" })
+	moved := with(scheduled, func(s *plan.Subscription) { s.Plan = "starter" })
 	tests := []struct {
 		name string
 		main *plan.Subscription
 		to   string
 		want []plan.Change
 	}{
+		{"up, with a lower plan scheduled", &scheduled, "enterprise", []plan.Change{plan.Unschedule, plan.Raise}},
+		{"down now, with a lower plan scheduled", &scheduled, "starter", []plan.Change{plan.Unschedule, plan.Lower}},
+		{"down, as Stripe has done already", &moved, "starter", []plan.Change{plan.Unschedule}},
+		{"to free, with a lower plan scheduled", &scheduled, "free", []plan.Change{plan.Unschedule, plan.Retire}},
 		{"free to paid", nil, "starter", []plan.Change{plan.Subscribe}},
 		{"free to free", nil, "free", nil},
 		{"up", &professional, "enterprise", []plan.Change{plan.Raise}},
@@ -46,6 +52,7 @@ func TestUndo(t *testing.T) {
 		{[]plan.Change{plan.Subscribe}, []plan.Change{plan.End}},
 		{[]plan.Change{plan.Resume, plan.Raise}, []plan.Change{plan.Swap, plan.Retire}},
 		{[]plan.Change{plan.Lower}, []plan.Change{plan.Swap}},
+		{[]plan.Change{plan.Unschedule, plan.Lower}, []plan.Change{plan.Swap}},
 		{[]plan.Change{plan.Retire}, []plan.Change{plan.Resume}},
 		{[]plan.Change{plan.End}, nil}, // there is no way back from the end
 	}

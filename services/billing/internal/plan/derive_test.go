@@ -48,6 +48,11 @@ func TestDerive(t *testing.T) {
 		return &events.SubscriptionChanged{SubscriptionID: "sub_1", FromPlan: from, Plan: to, Status: "active", CurrentPeriodEnd: &end}
 	}
 	addOn := plan.Subscription{ID: "sub_addon", Status: plan.PastDue}
+	leaving := with(live("active"), func(s *plan.Subscription) { s.CancelAtPeriodEnd = true })
+	gone := &events.BillingPaymentFailed{SubscriptionID: "sub_1", Status: "canceled"}
+	professional := with(live("active"), func(s *plan.Subscription) { s.Plan = "professional" })
+	scheduled := with(professional, func(s *plan.Subscription) { s.ScheduleID, s.ScheduledPlan = "sub_sched_1", "starter" })
+	addOnsOwed := with(live("past_due"), func(s *plan.Subscription) { s.AddOnsOwed = true })
 
 	tests := []struct {
 		name   string
@@ -97,7 +102,49 @@ func TestDerive(t *testing.T) {
 			[]plan.Subscription{with(live("active"), func(s *plan.Subscription) { s.Plan, s.CancelAtPeriodEnd = "professional", true })},
 			[]events.Payload{changed("starter", "professional", monthEnd), &events.SubscriptionCancelled{SubscriptionID: "sub_1", AtPeriodEnd: true}},
 		},
-		{"gone", told(live("active")), nil, []events.Payload{&events.SubscriptionCancelled{SubscriptionID: "sub_1"}}},
+		{"gone without our doing", told(live("active")), nil, []events.Payload{&events.SubscriptionCancelled{SubscriptionID: "sub_1"}, gone}},
+		{"gone after it was not paid", told(live("unpaid")), nil, []events.Payload{&events.SubscriptionCancelled{SubscriptionID: "sub_1"}}},
+		{
+			"run out, as billing had it", told(leaving).After([]plan.Change{plan.Retire}), nil,
+			[]events.Payload{&events.SubscriptionCancelled{SubscriptionID: "sub_1"}},
+		},
+		{
+			"ended by billing", told(live("active")).After([]plan.Change{plan.End}), nil,
+			[]events.Payload{&events.SubscriptionCancelled{SubscriptionID: "sub_1"}},
+		},
+		{"run out, as a person had it", told(leaving), nil, []events.Payload{&events.SubscriptionCancelled{SubscriptionID: "sub_1"}, gone}},
+		{
+			"a trial that ended without a card", told(live("trialing")), []plan.Subscription{live("paused")},
+			[]events.Payload{failed("paused")},
+		},
+		{
+			"a new one that was not paid, for a plan that is in use", plan.Belief{Retired: true}.After([]plan.Change{plan.Reinstate}),
+			[]plan.Subscription{live("incomplete")}, []events.Payload{created("incomplete"), failed("incomplete")},
+		},
+		{
+			"a lower plan at the period's end", told(professional), []plan.Subscription{scheduled},
+			[]events.Payload{&events.SubscriptionScheduled{SubscriptionID: "sub_1", FromPlan: "professional", Plan: "starter", EffectiveAt: monthEnd}},
+		},
+		{
+			"another lower plan instead", told(scheduled),
+			[]plan.Subscription{with(scheduled, func(s *plan.Subscription) { s.ScheduledPlan = "free" })},
+			[]events.Payload{&events.SubscriptionScheduled{SubscriptionID: "sub_1", FromPlan: "professional", Plan: "free", EffectiveAt: monthEnd}},
+		},
+		{
+			"which is taken back", told(scheduled), []plan.Subscription{professional},
+			[]events.Payload{&events.SubscriptionUnscheduled{SubscriptionID: "sub_1", Plan: "professional"}},
+		},
+		{
+			"which has begun", told(scheduled),
+			[]plan.Subscription{with(scheduled, func(s *plan.Subscription) { s.Plan, s.CurrentPeriodEnd = "starter", nextEnd })},
+			[]events.Payload{changed("professional", "starter", nextEnd)},
+		},
+		{"and whose schedule is over", told(live("active")), []plan.Subscription{live("active")}, nil},
+		{"an add-on's invoice that is not paid", told(live("active")), []plan.Subscription{addOnsOwed}, nil},
+		{"the plan's, too", told(addOnsOwed), []plan.Subscription{live("past_due")}, []events.Payload{failed("past_due")}},
+		{"the plan's is paid, an add-on's not", told(live("past_due")), []plan.Subscription{addOnsOwed}, []events.Payload{
+			&events.BillingPaymentRecovered{SubscriptionID: "sub_1", Status: "past_due", CurrentPeriodEnd: &monthEnd},
+		}},
 		{"an unpaid add-on beside it", told(live("active")), []plan.Subscription{addOn, live("active")}, nil},
 		{"an add-on alone", plan.Belief{}, []plan.Subscription{addOn}, nil},
 		{

@@ -42,6 +42,8 @@ type Subscription struct {
 	// ScheduleID is a schedule of ours that is not over yet, ScheduledPlan what it goes over to.
 	ScheduleID    string
 	ScheduledPlan string
+	// AddOnsOwed: it is overdue, but all that is owed is for add-ons.
+	AddOnsOwed bool
 	// Usage is the metered items, by metric.
 	Usage map[string]string
 	// Tenant and Generation are whose it is, by its metadata, which a person may have edited.
@@ -65,11 +67,36 @@ type UsagePeriod struct {
 	InvoiceID  string // empty while the period is not invoiced
 }
 
-// Paid reports whether the tenant may use what it subscribed to: paid for, or in its trial.
-func (s Subscription) Paid() bool { return s.Status == Active || s.Status == Trialing }
+// Paid reports whether the tenant may use what it subscribed to: paid for, or in its trial. An add-on that is not paid
+// for does not take the plan down.
+func (s Subscription) Paid() bool {
+	return s.Status == Active || s.Status == Trialing || s.Overdue() && s.AddOnsOwed
+}
 
-// Overdue reports whether a renewal was not paid.
+// Overdue reports whether an invoice was not paid, be it for the plan or for an add-on.
 func (s Subscription) Overdue() bool { return s.Status == PastDue || s.Status == Unpaid }
+
+// lapsed reports whether the tenant does not pay for the plan that it is on.
+func (s Subscription) lapsed(b Belief) bool {
+	switch s.Status {
+	case PastDue, Unpaid:
+		return !s.AddOnsOwed
+	case Paused: // its trial has ended, and there is no card
+		return true
+	case Incomplete: // a sign-up that waits for its first payment owes nothing yet
+		return b.Standing != ""
+	}
+	return false
+}
+
+// Pending is the plan that Stripe goes over to when the period ends; empty when it stays. A schedule stays for a while
+// after it has done its work.
+func (s Subscription) Pending() string {
+	if s.ScheduledPlan == s.Plan {
+		return ""
+	}
+	return s.ScheduledPlan
+}
 
 // Converting reports whether a trial has ended that nobody has paid for yet: Stripe calls the subscription active from
 // the trial's last second on, long before it tries the card.

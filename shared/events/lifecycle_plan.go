@@ -60,11 +60,27 @@ type DowngradeScheduled struct {
 // EventType names the type on the bus.
 func (*DowngradeScheduled) EventType() string { return "tenure.lifecycle.downgrade.scheduled.v1" }
 
-// DowngradeCancelled clears the pending change before it fell due, or because it no longer fits.
+// DowngradeDue says that billing charges for the lower plan already, while the tenant's state has no room for the change:
+// it begins as soon as it has.
+type DowngradeDue struct {
+	Change
+	OperationID string `json:"operation_id,omitempty"`
+	Plan        string `json:"plan"`
+}
+
+// EventType names the type on the bus.
+func (*DowngradeDue) EventType() string { return "tenure.lifecycle.downgrade.due.v1" }
+
+// DowngradeCancelled clears the pending change before it began.
 type DowngradeCancelled struct {
 	Change
 	OperationID string `json:"operation_id,omitempty"`
 	Plan        string `json:"plan"`
+	// Violations are the limits of Plan that the usage had outgrown when the change fell due.
+	Violations []Violation `json:"violations,omitempty"`
+	// Superseded: a command that follows in the log takes its place and says what is to be paid. Without it the tenant
+	// stays on the plan that it has, and pays for that.
+	Superseded bool `json:"superseded,omitempty"`
 }
 
 // EventType names the type on the bus.
@@ -119,6 +135,7 @@ func init() {
 	register[UpgradeRolledBack]()
 	register[UpgradeStuck]()
 	register[DowngradeScheduled]()
+	register[DowngradeDue]()
 	register[DowngradeCancelled]()
 	register[DowngradeStarted]()
 	register[DowngradeCompleted]()

@@ -16,6 +16,8 @@ type TenantRegistered struct {
 	SignupExpiresAt *time.Time `json:"signup_expires_at,omitempty"`
 	TrialDays       int        `json:"trial_days,omitempty"`
 	TrialEndsAt     *time.Time `json:"trial_ends_at,omitempty"`
+	// TrialSettlesAt is when a trial without a word from billing counts as unpaid, a little after its end.
+	TrialSettlesAt *time.Time `json:"trial_settles_at,omitempty"`
 }
 
 // EventType names the type on the bus.

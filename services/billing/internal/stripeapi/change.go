@@ -38,7 +38,7 @@ func (c *Client) ChangePlan(ctx context.Context, key string, s plan.Subscription
 	}
 	changed, err := c.subscriptions.Update(s.ID, params)
 	if err != nil {
-		return plan.Subscription{}, translate(ctx, "change plan to "+to, err)
+		return plan.Subscription{}, c.translate(ctx, "change plan to "+to, err)
 	}
 	if changed.PendingUpdate != nil {
 		return c.discard(ctx, key, changed)
@@ -62,7 +62,7 @@ func (c *Client) discard(ctx context.Context, key string, s *stripe.Subscription
 		return plan.Subscription{}, &app.Refused{Reason: reason}
 	}
 	if err != nil {
-		return plan.Subscription{}, translate(ctx, "void invoice "+s.LatestInvoice.ID, err)
+		return plan.Subscription{}, c.translate(ctx, "void invoice "+s.LatestInvoice.ID, err)
 	}
 	return plan.Subscription{}, &app.Refused{Reason: reason}
 }

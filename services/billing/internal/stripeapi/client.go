@@ -66,16 +66,20 @@ type Client struct {
 	prices        price.Client
 	events        event.Client
 
+	patience *patience
+
 	mu       sync.Mutex
 	priceIDs map[string]string // by lookup key
 }
 
 // New returns a client. It makes no call.
 func New(cfg Config) *Client {
+	waiting := &patience{now: time.Now}
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
+	}
 	backend := &stripe.BackendConfig{
-		HTTPClient: &http.Client{Timeout: callTimeout, Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
-		}},
+		HTTPClient: &http.Client{Timeout: callTimeout, Transport: newPaced(transport, cfg.Rate, waiting)},
 		// The bus tries again, with patience; a second layer would only multiply the load on a Stripe in trouble.
 		MaxNetworkRetries: stripe.Int64(0),
 		EnableTelemetry:   stripe.Bool(false),
@@ -99,6 +103,7 @@ func New(cfg Config) *Client {
 		refunds:       refund.Client{B: b, Key: cfg.Key},
 		prices:        price.Client{B: b, Key: cfg.Key},
 		events:        event.Client{B: b, Key: cfg.Key},
+		patience:      waiting,
 		priceIDs:      map[string]string{},
 	}
 }
@@ -116,7 +121,7 @@ func list(ctx context.Context) stripe.ListParams {
 func (c *Client) CreateCustomer(ctx context.Context, key, tenant string, generation int64) (string, error) {
 	made, err := c.customers.New(&stripe.CustomerParams{Params: write(ctx, key), Metadata: owner(tenant, generation)})
 	if err != nil {
-		return "", translate(ctx, "create customer", err)
+		return "", c.translate(ctx, "create customer", err)
 	}
 	return made.ID, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/stripe/stripe-go/v76"
 
@@ -13,15 +12,8 @@ import (
 	"tenure/shared/fault"
 )
 
-// How long to leave Stripe alone.
-const (
-	limitedDelay = time.Second      // too many requests, or another one holds the object
-	outageDelay  = 2 * time.Second  // away, or broken
-	refusedDelay = 30 * time.Second // our key is not let in: a person has to act
-)
-
 // translate says what an error of a call means; see app.Stripe.
-func translate(ctx context.Context, what string, err error) error {
+func (c *Client) translate(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -30,7 +22,7 @@ func translate(ctx context.Context, what string, err error) error {
 	}
 	var answer *stripe.Error
 	if !errors.As(err, &answer) {
-		return fault.RetryAfter(fmt.Errorf("%s: Stripe is out of reach: %w", what, err), outageDelay)
+		return fault.RetryAfter(fmt.Errorf("%s: Stripe is out of reach: %w", what, err), c.patience.failed())
 	}
 	err = fmt.Errorf("%s: Stripe answers %d %s %s (request %s): %s", what, answer.HTTPStatusCode, answer.Type, answer.Code,
 		answer.RequestID, answer.Msg)
@@ -39,15 +31,20 @@ func translate(ctx context.Context, what string, err error) error {
 		return &app.Refused{Reason: answer.Msg}
 	case answer.Type == stripe.ErrorTypeIdempotency && status == http.StatusBadRequest:
 		// The key was used with other parameters, by an older build: what it did, if anything, is found by looking.
-		return fault.RetryAfter(fmt.Errorf("%w: %w", app.ErrKeySpent, err), limitedDelay)
-	case status == http.StatusTooManyRequests, status == http.StatusConflict:
-		return fault.RetryAfter(err, limitedDelay)
+		return fault.RetryAfter(fmt.Errorf("%w: %w", app.ErrKeySpent, err), c.patience.failed())
 	case status >= http.StatusInternalServerError:
-		return fault.RetryAfter(fmt.Errorf("%w: %w", app.ErrKeySpent, err), outageDelay)
+		return fault.RetryAfter(fmt.Errorf("%w: %w", app.ErrKeySpent, err), c.patience.failed())
+	case status == http.StatusTooManyRequests, status == http.StatusConflict, asksAgain(answer):
+		return fault.RetryAfter(err, c.patience.failed())
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return fault.RetryAfter(fmt.Errorf("%w; set STRIPE_API_KEY to a key that may do this", err), refusedDelay)
 	}
 	return err
+}
+
+// asksAgain reports whether Stripe itself says that the same call is worth another try.
+func asksAgain(answer *stripe.Error) bool {
+	return answer.LastResponse != nil && answer.LastResponse.Header.Get("Stripe-Should-Retry") == "true"
 }
 
 // isCode reports whether Stripe refused with this code.

@@ -28,7 +28,7 @@ func (c *Client) Invoices(ctx context.Context, subscriptionID, since string) ([]
 		out = append(out, invoiceFromStripe(all.Invoice()))
 	}
 	if err := all.Err(); err != nil {
-		return nil, translate(ctx, "list invoices of "+subscriptionID, err)
+		return nil, c.translate(ctx, "list invoices of "+subscriptionID, err)
 	}
 	return out, nil
 }
@@ -54,7 +54,7 @@ func (c *Client) Collect(ctx context.Context, invoiceID string) error {
 	if isInvalid(err, "") {
 		return nil // paid or voided meanwhile
 	}
-	err = translate(ctx, "pay invoice "+invoiceID, err)
+	err = c.translate(ctx, "pay invoice "+invoiceID, err)
 	if refused := (*app.Refused)(nil); errors.As(err, &refused) {
 		return nil
 	}
@@ -68,7 +68,7 @@ func (c *Client) GiveBack(ctx context.Context, key string, i plan.Invoice) error
 			Params: write(ctx, key), Charge: stripe.String(i.ChargeID), Amount: stripe.Int64(i.Charged),
 		})
 		if err != nil && !isCode(err, stripe.ErrorCodeChargeAlreadyRefunded) {
-			return translate(ctx, "refund "+i.ChargeID, err)
+			return c.translate(ctx, "refund "+i.ChargeID, err)
 		}
 	}
 	if i.CreditUsed == 0 {
@@ -85,7 +85,7 @@ func (c *Client) GiveBack(ctx context.Context, key string, i plan.Invoice) error
 		Currency: stripe.String(plans.Currency),
 		Metadata: map[string]string{metaInvoice: i.ID},
 	})
-	return translate(ctx, "restore balance of "+i.CustomerID, err)
+	return c.translate(ctx, "restore balance of "+i.CustomerID, err)
 }
 
 // restored looks for the transaction that GiveBack makes: by the time of a second try its key may have expired.
@@ -98,7 +98,7 @@ func (c *Client) restored(ctx context.Context, i plan.Invoice) (bool, error) {
 			return true, nil
 		}
 	}
-	return false, translate(ctx, "list balance transactions of "+i.CustomerID, all.Err())
+	return false, c.translate(ctx, "list balance transactions of "+i.CustomerID, all.Err())
 }
 
 // PlanOwed reports whether an open invoice of the subscription charges for its plan, or for nothing that is told; an
@@ -113,7 +113,7 @@ func (c *Client) PlanOwed(ctx context.Context, subscriptionID string) (bool, err
 			return owed, err
 		}
 	}
-	return false, translate(ctx, "list open invoices of "+subscriptionID, all.Err())
+	return false, c.translate(ctx, "list open invoices of "+subscriptionID, all.Err())
 }
 
 func (c *Client) chargesPlan(ctx context.Context, i *stripe.Invoice) (bool, error) {
@@ -135,5 +135,5 @@ func (c *Client) chargesPlan(ctx context.Context, i *stripe.Invoice) (bool, erro
 			return true, nil
 		}
 	}
-	return false, translate(ctx, "list the lines of "+i.ID, all.Err())
+	return false, c.translate(ctx, "list the lines of "+i.ID, all.Err())
 }

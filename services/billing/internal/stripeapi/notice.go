@@ -30,7 +30,7 @@ func (c *Client) Events(ctx context.Context, since time.Time) ([]plan.Notice, er
 		out = append(out, n)
 	}
 	if err := all.Err(); err != nil {
-		return nil, translate(ctx, "list events", err)
+		return nil, c.translate(ctx, "list events", err)
 	}
 	slices.Reverse(out)
 	return out, nil

@@ -70,7 +70,7 @@ func (c *Client) price(ctx context.Context, cents float64, wanted *stripe.PriceP
 		id = found.Price().ID
 	}
 	if err := found.Err(); err != nil {
-		return "", translate(ctx, "find price "+key, err)
+		return "", c.translate(ctx, "find price "+key, err)
 	}
 	if id == "" {
 		// Two processes that start at once use the same idempotency key and get the same price.
@@ -78,7 +78,7 @@ func (c *Client) price(ctx context.Context, cents float64, wanted *stripe.PriceP
 		wanted.Currency, wanted.TransferLookupKey = stripe.String(plans.Currency), stripe.Bool(true)
 		made, err := c.prices.New(wanted)
 		if err != nil {
-			return "", translate(ctx, "create price "+key, err)
+			return "", c.translate(ctx, "create price "+key, err)
 		}
 		id = made.ID
 	}

@@ -144,7 +144,7 @@ func (c *Client) preview(ctx context.Context, params *stripe.InvoiceUpcomingPara
 	case isCode(err, stripe.ErrorCodeInvoiceUpcomingNone):
 		return &stripe.Invoice{}, nil
 	case err != nil:
-		return nil, translate(ctx, "preview an invoice", err)
+		return nil, c.translate(ctx, "preview an invoice", err)
 	}
 	return made, nil
 }

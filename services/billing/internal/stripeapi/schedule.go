@@ -28,7 +28,7 @@ func (c *Client) Schedule(ctx context.Context, key string, s plan.Subscription, 
 			Params: write(ctx, key+"/create"), FromSubscription: stripe.String(live.ID),
 		})
 		if err != nil {
-			return plan.Subscription{}, translate(ctx, "make a schedule of "+live.ID, err)
+			return plan.Subscription{}, c.translate(ctx, "make a schedule of "+live.ID, err)
 		}
 	}
 	if live.Schedule, err = c.setPhases(ctx, key+"/phases", live, to); err != nil {
@@ -62,10 +62,10 @@ func (c *Client) setPhases(ctx context.Context, key string, live *stripe.Subscri
 	})
 	if isInvalid(err, "") && c.over(ctx, live.Schedule.ID) {
 		// The answer that named it was an old one, repeated for its key: with another key a new one is made.
-		return nil, fault.RetryAfter(fmt.Errorf("%w: schedule %s is over: %w", app.ErrKeySpent, live.Schedule.ID, err), limitedDelay)
+		return nil, fault.RetryAfter(fmt.Errorf("%w: schedule %s is over: %w", app.ErrKeySpent, live.Schedule.ID, err), c.patience.failed())
 	}
 	if err != nil {
-		return nil, translate(ctx, "set the phases of "+live.Schedule.ID, err)
+		return nil, c.translate(ctx, "set the phases of "+live.Schedule.ID, err)
 	}
 	return schedule, nil
 }
@@ -98,7 +98,7 @@ func (c *Client) Unschedule(ctx context.Context, key string, s plan.Subscription
 	}
 	_, err := c.schedules.Release(s.ScheduleID, &stripe.SubscriptionScheduleReleaseParams{Params: write(ctx, key)})
 	if err != nil && !(isInvalid(err, "") && c.over(ctx, s.ScheduleID)) {
-		return plan.Subscription{}, translate(ctx, "release "+s.ScheduleID, err)
+		return plan.Subscription{}, c.translate(ctx, "release "+s.ScheduleID, err)
 	}
 	live, err := c.get(ctx, s.ID)
 	if err != nil {

@@ -72,7 +72,7 @@ func (s *script) sent(route string) request {
 const (
 	prices = `200 {"object":"list","data":[{"id":"price_pro","lookup_key":"tenure_professional_monthly",
 		"currency":"usd","unit_amount_decimal":"19900"}]}`
-	empty  = `200 {"object":"list","data":[],"has_more":false}`
+	empty = `200 {"object":"list","data":[],"has_more":false}`
 )
 
 func subscriptionJSON(more string) string {

@@ -21,7 +21,7 @@ func (c *Client) Subscriptions(ctx context.Context, customerID string) ([]plan.S
 		out = append(out, c.fromStripe(all.Subscription()))
 	}
 	if err := all.Err(); err != nil {
-		return nil, translate(ctx, "list subscriptions of "+customerID, err)
+		return nil, c.translate(ctx, "list subscriptions of "+customerID, err)
 	}
 	return out, nil
 }
@@ -38,7 +38,7 @@ func (c *Client) AllSubscriptions(ctx context.Context) iter.Seq2[plan.Subscripti
 			}
 		}
 		if err := all.Err(); err != nil {
-			yield(plan.Subscription{}, translate(ctx, "list all subscriptions", err))
+			yield(plan.Subscription{}, c.translate(ctx, "list all subscriptions", err))
 		}
 	}
 }
@@ -119,7 +119,7 @@ func (c *Client) Subscribe(ctx context.Context, key string, s app.NewSubscriptio
 		made, err = c.subscriptions.New(params)
 	}
 	if err != nil {
-		return plan.Subscription{}, translate(ctx, "subscribe to "+s.Plan, err)
+		return plan.Subscription{}, c.translate(ctx, "subscribe to "+s.Plan, err)
 	}
 	return c.fromStripe(made), nil
 }
@@ -146,7 +146,7 @@ func (c *Client) get(ctx context.Context, id string) (*stripe.Subscription, erro
 		Params: stripe.Params{Context: ctx}, Expand: stripe.StringSlice([]string{"latest_invoice", "schedule"}),
 	})
 	if err != nil {
-		return &stripe.Subscription{}, translate(ctx, "get subscription "+id, err)
+		return &stripe.Subscription{}, c.translate(ctx, "get subscription "+id, err)
 	}
 	return s, nil
 }
@@ -157,7 +157,7 @@ func (c *Client) CancelAtPeriodEnd(ctx context.Context, key, id string, cancel b
 		Params: write(ctx, key), CancelAtPeriodEnd: stripe.Bool(cancel),
 	})
 	if err != nil {
-		return plan.Subscription{}, translate(ctx, "set cancel_at_period_end of "+id, err)
+		return plan.Subscription{}, c.translate(ctx, "set cancel_at_period_end of "+id, err)
 	}
 	return c.fromStripe(s), nil
 }
@@ -173,7 +173,7 @@ func (c *Client) Cancel(ctx context.Context, id string, credit bool) (plan.Subsc
 		return plan.Subscription{ID: id, Status: plan.Canceled}, nil
 	}
 	if err != nil {
-		return plan.Subscription{}, translate(ctx, "cancel "+id, err)
+		return plan.Subscription{}, c.translate(ctx, "cancel "+id, err)
 	}
 	return c.fromStripe(s), nil
 }

@@ -29,7 +29,7 @@ func (c *Client) AddUsageItem(ctx context.Context, key, subscriptionID, metric s
 		ProrationBehavior: stripe.String("none"),
 	})
 	if err != nil {
-		return "", translate(ctx, "add the item of "+metric+" to "+subscriptionID, err)
+		return "", c.translate(ctx, "add the item of "+metric+" to "+subscriptionID, err)
 	}
 	if to := c.fromStripe(live).ScheduledPlan; to != "" {
 		// The phase ahead was written without the item and would take it away.
@@ -63,7 +63,7 @@ func (c *Client) SetUsage(ctx context.Context, key, itemID string, total int64, 
 		params.Timestamp = stripe.Int64(at.Unix())
 	}
 	_, err := c.records.New(params)
-	return translate(ctx, "set the usage of "+itemID, err)
+	return c.translate(ctx, "set the usage of "+itemID, err)
 }
 
 // UsagePeriods returns what Stripe holds of a metered item, period by period, the newest first: the current one, and those
@@ -82,7 +82,7 @@ func (c *Client) UsagePeriods(ctx context.Context, itemID string) ([]plan.UsageP
 		out = append(out, period)
 	}
 	if err := all.Err(); err != nil {
-		return nil, translate(ctx, "list the usage of "+itemID, err)
+		return nil, c.translate(ctx, "list the usage of "+itemID, err)
 	}
 	return out, nil
 }

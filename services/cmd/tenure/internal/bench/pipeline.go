@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -27,7 +26,7 @@ type pipeline struct {
 
 	mu      sync.Mutex
 	sent    map[string]time.Time // by the command's id
-	took    []time.Duration
+	took    latencies
 	last    time.Time
 	changes int // events that changed a state
 	refused int
@@ -130,7 +129,7 @@ func (p *pipeline) next() error {
 type result struct {
 	// commands and changes of state, per second; resuming a tenant is one command and two changes.
 	commands, changes float64
-	p50, p99, max     time.Duration
+	took              latencies
 }
 
 func (p *pipeline) saturate(ctx context.Context, n int) (result, error) {
@@ -182,10 +181,8 @@ func (p *pipeline) wait(ctx context.Context, n int, start time.Time) (result, er
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	slices.Sort(p.took)
-	at := func(q float64) time.Duration { return p.took[int(q*float64(len(p.took)-1))] }
 	took := p.last.Sub(start).Seconds()
-	r := result{commands: float64(n) / took, changes: float64(p.changes) / took, p50: at(0.5), p99: at(0.99), max: at(1)}
+	r := result{commands: float64(n) / took, changes: float64(p.changes) / took, took: p.took}
 	p.took, p.changes = nil, 0
 	return r, nil
 }

@@ -1,25 +1,38 @@
 package cli
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"runtime/pprof"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"tenure/services/cmd/tenure/internal/bench"
 )
 
+// sections of the benchmark, in the order in which they run.
+var sections = []struct {
+	name string
+	run  func(context.Context, bench.Options) error
+}{
+	{"pipeline", bench.Pipeline},
+	{"money", bench.Money},
+}
+
 func newBench() *cobra.Command {
 	var o bench.Options
 	var profile string
 	cmd := &cobra.Command{
-		Use:   "bench",
-		Short: "Measure the pipeline beside what this machine can do",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use:       "bench [pipeline] [money]",
+		Short:     "Measure the pipeline beside what this machine can do, and what happens around a payment",
+		Args:      cobra.OnlyValidArgs,
+		ValidArgs: []string{"pipeline", "money"},
+		RunE: func(cmd *cobra.Command, chosen []string) error {
 			o.Out = cmd.OutOrStdout()
 			if profile == "" {
-				return bench.Run(cmd.Context(), o)
+				return runBench(cmd.Context(), o, chosen)
 			}
 			f, err := os.Create(profile)
 			if err != nil {
@@ -30,7 +43,7 @@ func newBench() *cobra.Command {
 				return err
 			}
 			defer pprof.StopCPUProfile()
-			return bench.Run(cmd.Context(), o)
+			return runBench(cmd.Context(), o, chosen)
 		},
 	}
 	flags := cmd.Flags()
@@ -39,4 +52,17 @@ func newBench() *cobra.Command {
 	flags.StringVar(&profile, "cpuprofile", "", "write a CPU profile to this file (go tool pprof)")
 	flags.BoolVar(&o.SyncAlways, "sync-always", false, "let JetStream sync every write: safe from power loss")
 	return cmd
+}
+
+// runBench runs the chosen sections, or all when none is chosen.
+func runBench(ctx context.Context, o bench.Options, chosen []string) error {
+	for _, s := range sections {
+		if len(chosen) > 0 && !slices.Contains(chosen, s.name) {
+			continue
+		}
+		if err := s.run(ctx, o); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return nil
 }

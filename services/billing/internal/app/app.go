@@ -53,7 +53,11 @@ type conclusion struct {
 
 // commit stores a conclusion: what is believed, the facts that follow from it, and the answer behind them.
 func (a *App) commit(c conclusion) inbox.Commit {
-	next, facts := plan.Derive(c.live, c.account.Belief)
+	before := c.account.Belief
+	if c.work != nil {
+		before = before.After(c.work.Changes)
+	}
+	next, facts := plan.Derive(c.live, before)
 	if c.account.Ended {
 		facts = nil // late news of a life that is over
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"tenure/services/billing/internal/app"
@@ -216,8 +217,8 @@ func TestUndoLeavesTheMoneyAsItWas(t *testing.T) {
 				}
 				got := f.subscription()
 				got.LatestInvoice, was.LatestInvoice = "", ""
-				if got != was {
-					t.Errorf("subscription is %+v, was %+v", got, was)
+				if diff := cmp.Diff(was, got); diff != "" {
+					t.Errorf("the subscription is another (-was +is):\n%s", diff)
 				}
 				if f.stripe.net() != net || f.stripe.credit != credit {
 					t.Errorf("net %d and credit %d, were %d and %d", f.stripe.net(), f.stripe.credit, net, credit)

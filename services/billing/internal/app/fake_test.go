@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"tenure/services/billing/internal/plan"
 	"tenure/shared/fault"
 	"tenure/shared/plans"
+	"tenure/shared/query"
 )
 
 // fakeStripe keeps subscriptions and counts money: changing up charges the whole difference, down credits it. It knows
@@ -24,7 +26,10 @@ type fakeStripe struct {
 	keys      []string // of every call that came, replays too
 	changes   int      // calls that had an effect
 
-	decline bool
+	schedules  int // ever made
+	quoted     plan.QuoteOf
+	decline    bool
+	addOnsOwed bool
 	// lose and fail happen to the next call with a key: the effect without the answer, and the answer 500 without the effect.
 	lose, fail bool
 }
@@ -88,9 +93,13 @@ func (f *fakeStripe) price(name string) int64 {
 }
 
 func (f *fakeStripe) update(id string, change func(*plan.Subscription)) (plan.Subscription, error) {
-	i := slices.IndexFunc(f.subs, func(s plan.Subscription) bool { return s.ID == id })
+	i := f.find(id)
 	change(&f.subs[i])
 	return f.subs[i], nil
+}
+
+func (f *fakeStripe) find(id string) int {
+	return slices.IndexFunc(f.subs, func(s plan.Subscription) bool { return s.ID == id })
 }
 
 func (f *fakeStripe) CreateCustomer(_ context.Context, key, tenant string, generation int64) (string, error) {
@@ -117,7 +126,7 @@ func (f *fakeStripe) Subscribe(_ context.Context, key string, n app.NewSubscript
 		}
 		switch {
 		case n.TrialEnd != nil:
-			s.Status = plan.Trialing
+			s.Status, s.CurrentPeriodEnd = plan.Trialing, *n.TrialEnd
 		case f.decline:
 			s.Status = plan.Incomplete
 		default:
@@ -137,13 +146,62 @@ func (f *fakeStripe) ChangePlan(_ context.Context, key string, s plan.Subscripti
 			if change.MovesMoney() {
 				f.bill(live, plan.ReasonUpdate, f.price(to)-f.price(live.Plan))
 			}
+			if f.decline && change == plan.Reinstate {
+				live.Status, f.invoices[len(f.invoices)-1].Charged = plan.PastDue, 0
+			}
 			live.Plan = to
 		})
 	})
 }
 
+func (f *fakeStripe) Schedule(_ context.Context, key string, s plan.Subscription, to string) (plan.Subscription, error) {
+	// Two calls, as of Stripe: either may be lost.
+	_, err := call(f, key+"/create", func() (plan.Subscription, error) {
+		f.schedules++
+		return f.update(s.ID, func(live *plan.Subscription) { live.ScheduleID = "sub_sched_" + strconv.Itoa(f.schedules) })
+	})
+	if err != nil {
+		return plan.Subscription{}, err
+	}
+	return call(f, key+"/phases", func() (plan.Subscription, error) {
+		return f.update(s.ID, func(live *plan.Subscription) { live.ScheduledPlan = to })
+	})
+}
+
+func (f *fakeStripe) Unschedule(_ context.Context, key string, s plan.Subscription) (plan.Subscription, error) {
+	return call(f, key, func() (plan.Subscription, error) {
+		return f.update(s.ID, func(live *plan.Subscription) { live.ScheduleID, live.ScheduledPlan = "", "" })
+	})
+}
+
+// turnPeriod ends every period: Stripe does what is scheduled and charges for the next one.
+func (f *fakeStripe) turnPeriod() {
+	for i := range f.subs {
+		s := &f.subs[i]
+		switch {
+		case s.Status != plan.Active:
+		case s.CancelAtPeriodEnd:
+			s.Status = plan.Canceled
+		default:
+			s.Plan = cmp.Or(s.ScheduledPlan, s.Plan)
+			s.CurrentPeriodEnd = s.CurrentPeriodEnd.AddDate(0, 1, 0)
+			f.bill(s, "subscription_cycle", f.price(s.Plan))
+		}
+	}
+}
+
+func (f *fakeStripe) PlanOwed(context.Context, string) (bool, error) { return !f.addOnsOwed, nil }
+
+func (f *fakeStripe) Quote(_ context.Context, q plan.QuoteOf) (query.Quote, error) {
+	f.quoted = q
+	return query.Quote{NextCents: f.price(q.Plan)}, nil
+}
+
 func (f *fakeStripe) CancelAtPeriodEnd(_ context.Context, key, id string, cancel bool) (plan.Subscription, error) {
 	return call(f, key, func() (plan.Subscription, error) {
+		if i := f.find(id); f.subs[i].ScheduleID != "" {
+			return plan.Subscription{}, errors.New("the subscription is managed by a schedule")
+		}
 		return f.update(id, func(s *plan.Subscription) { s.CancelAtPeriodEnd = cancel })
 	})
 }

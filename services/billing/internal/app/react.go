@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -19,6 +20,9 @@ var wanted = map[string]bool{
 	(*events.SignupAbandoned)(nil).EventType():        true,
 	(*events.ProvisioningRolledBack)(nil).EventType(): true,
 	(*events.StepRequested)(nil).EventType():          true,
+	(*events.DowngradeScheduled)(nil).EventType():     true,
+	(*events.DowngradeCancelled)(nil).EventType():     true,
+	(*events.DowngradeRolledBack)(nil).EventType():    true,
 	(*events.DowngradeCompleted)(nil).EventType():     true,
 	(*events.DeletionRequested)(nil).EventType():      true,
 	(*events.TenantPurged)(nil).EventType():           true,
@@ -55,10 +59,16 @@ func (a *App) follows(ctx context.Context, e events.Event, p events.Payload) (in
 		return a.signUp(ctx, e, p)
 	case *events.StepRequested:
 		return a.step(ctx, e, p)
-	case *events.DeletionRequested:
-		return a.follow(ctx, e, request{}, plan.Retire)
+	case *events.DowngradeScheduled:
+		return a.schedule(ctx, e, p)
+	case *events.DowngradeCancelled:
+		return a.callOff(ctx, e, p)
+	case *events.DowngradeRolledBack:
+		return a.rollBack(ctx, e, p)
 	case *events.DowngradeCompleted:
-		return a.downgraded(ctx, e, p.Plan)
+		return a.downgraded(ctx, e, p)
+	case *events.DeletionRequested:
+		return a.change(ctx, e, request{changes: func(main *plan.Subscription, _ plan.Belief) []plan.Change { return plan.Leave(main) }})
 	case *events.TenantPurged, *events.TenantReborn:
 		// Again at the new life's begin: the last uses of the old one may be counted after its purge.
 		return a.forgetUsage(e.Subject), nil
@@ -68,7 +78,7 @@ func (a *App) follows(ctx context.Context, e events.Event, p events.Payload) (in
 		}
 		return a.forgetUsage(e.Subject), nil // what was metered is erased
 	case *events.SignupAbandoned, *events.ProvisioningRolledBack:
-		return a.follow(ctx, e, request{giveBack: true, ends: true}, plan.End)
+		return a.change(ctx, e, request{giveBack: true, ends: true, changes: only(plan.End)})
 	}
 	return nil, nil
 }
@@ -85,57 +95,17 @@ func (a *App) signUp(ctx context.Context, e events.Event, p *events.TenantRegist
 	}
 	return a.carryOut(ctx, request{
 		cause: e, id: e.ID, account: account, plan: p.Plan, trialEnd: p.TrialEndsAt, trialDays: p.TrialDays,
-		changes: func(main *plan.Subscription) []plan.Change { return plan.Changes(a.catalogue, main, p.Plan) },
+		changes: a.leadTo(p.Plan),
 	})
 }
 
-// downgraded ends what a downgrade to a free plan has only retired: from here there is no way back any more.
-func (a *App) downgraded(ctx context.Context, e events.Event, name string) (inbox.Commit, error) {
-	if target, ok := a.catalogue.Find(name); !ok || !target.Free() {
-		return nil, nil
-	}
-	return a.follow(ctx, e, request{credit: true}, plan.End)
-}
-
-// follow does one change to the tenant's last account, if it has any.
-func (a *App) follow(ctx context.Context, e events.Event, r request, change plan.Change) (inbox.Commit, error) {
+// change carries a request out on the tenant's last account, if it has any.
+func (a *App) change(ctx context.Context, e events.Event, r request) (inbox.Commit, error) {
 	account, err := a.store.Latest(ctx, e.Subject)
 	if err != nil || account.CustomerID == "" {
 		return nil, err
 	}
-	r.cause, r.id, r.account = e, e.ID, account
-	r.changes = only(change)
+	r.cause, r.account = e, account
+	r.id = cmp.Or(r.id, e.ID)
 	return a.carryOut(ctx, r)
-}
-
-// news takes a notice as a hint to look at the customer again: all that counts is what is live now. Notices may come
-// twice, late and in any order.
-func (a *App) news(ctx context.Context, e events.Event) (inbox.Commit, error) {
-	n, err := plan.DecodeNotice(e)
-	if err != nil {
-		return nil, fault.Permanent(err)
-	}
-	account, err := a.store.AccountOf(ctx, n.CustomerID)
-	switch {
-	case err != nil:
-		return nil, err
-	case account.CustomerID == "":
-		return func(ctx context.Context, tx pgx.Tx) error { return a.store.Park(ctx, tx, n.EventID) }, nil
-	case account.Tenant != e.Subject: // published before its tenant was known, or with metadata that somebody changed
-		return func(ctx context.Context, tx pgx.Tx) error { return a.store.Publish(ctx, tx, n, account.Tenant) }, nil
-	}
-	live, err := a.look(ctx, account)
-	if err != nil {
-		return nil, err
-	}
-	if main := plan.Main(live); main != nil && main.Converting(account.Belief) && main.InvoiceStatus == plan.InvoiceDraft {
-		// Whether the trial goes over into a paid plan is to be known when it ends, not an hour later.
-		if err := a.stripe.Collect(ctx, main.LatestInvoice); err != nil {
-			return nil, err
-		}
-		if live, err = a.look(ctx, account); err != nil {
-			return nil, err
-		}
-	}
-	return a.commit(conclusion{cause: e, account: account, live: live}), nil
 }

@@ -12,6 +12,7 @@ import (
 const (
 	actionBill  = "bill"
 	opProvision = "provision"
+	opDowngrade = "downgrade"
 	opPurge     = "purge"
 )
 
@@ -29,7 +30,7 @@ func (a *App) step(ctx context.Context, e events.Event, s *events.StepRequested)
 	if err != nil {
 		return nil, err
 	}
-	r := request{cause: e, id: s.StepID, operation: s.OperationID, account: account, plan: s.ToPlan, step: s}
+	r := request{cause: e, id: s.StepID, operation: s.OperationID, account: account, fromPlan: s.FromPlan, plan: s.ToPlan, step: s}
 	switch {
 	case s.Compensate && s.Operation == opProvision:
 		// The sign-up is given up: whatever it was charged, for the first time or a new life's, goes back.
@@ -44,14 +45,23 @@ func (a *App) step(ctx context.Context, e events.Event, s *events.StepRequested)
 		r.changes = only(plan.End)
 	default:
 		target, _ := a.catalogue.Find(s.ToPlan)
-		r.account.Ended, r.mustPay = false, !target.Free()
-		r.changes = func(main *plan.Subscription) []plan.Change { return plan.Changes(a.catalogue, main, s.ToPlan) }
+		r.account.Ended = false
+		// Whoever goes down need not be paid up: what is owed stays owed, and would only grow on the higher plan.
+		r.mustPay = !target.Free() && s.Operation != opDowngrade
+		r.changes = a.leadTo(s.ToPlan)
 	}
 	return a.carryOut(ctx, r)
 }
 
-func only(change plan.Change) func(*plan.Subscription) []plan.Change {
-	return func(*plan.Subscription) []plan.Change { return []plan.Change{change} }
+// leadTo plans what leads to the plan called name, now.
+func (a *App) leadTo(name string) planner {
+	return func(main *plan.Subscription, _ plan.Belief) []plan.Change {
+		return plan.Changes(a.catalogue, main, name)
+	}
+}
+
+func only(changes ...plan.Change) planner {
+	return func(*plan.Subscription, plan.Belief) []plan.Change { return changes }
 }
 
 // takeBack plans the way back of what the operation's step may have done: all that was written down before it was begun,
@@ -64,6 +74,6 @@ func (a *App) takeBack(ctx context.Context, r *request) error {
 	if found {
 		r.giveBack, r.since = true, done.InvoiceBefore
 	}
-	r.changes = func(*plan.Subscription) []plan.Change { return plan.Undo(done.Changes) }
+	r.changes = only(plan.Undo(done.Changes)...)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tenure/services/billing/internal/plan"
+	"tenure/shared/query"
 )
 
 // Stripe is what billing needs of Stripe. Calls that change something take an idempotency key. An error is one
@@ -16,14 +17,23 @@ type Stripe interface {
 	// Subscriptions returns all that a customer has.
 	Subscriptions(ctx context.Context, customerID string) ([]plan.Subscription, error)
 	Subscribe(ctx context.Context, key string, s NewSubscription) (plan.Subscription, error)
-	// ChangePlan moves the subscription to another price: change is Raise, Lower or Swap. A declined Raise is a *Refused
-	// that leaves the old price and nothing to pay.
+	// ChangePlan moves the subscription to another price: change is Raise, Lower, Reinstate or Swap. A declined Raise is a
+	// *Refused that leaves the old price and nothing to pay, a declined Reinstate leaves an invoice to be paid.
 	ChangePlan(ctx context.Context, key string, s plan.Subscription, change plan.Change, to string) (plan.Subscription, error)
+	// Schedule has the subscription go over to another price when its period ends, without proration. It goes on with a
+	// schedule that was half made, and turns one that leads elsewhere.
+	Schedule(ctx context.Context, key string, s plan.Subscription, to string) (plan.Subscription, error)
+	// Unschedule leaves the subscription as it is now. A schedule that is over already is fine.
+	Unschedule(ctx context.Context, key string, s plan.Subscription) (plan.Subscription, error)
 	CancelAtPeriodEnd(ctx context.Context, key, subscriptionID string, cancel bool) (plan.Subscription, error)
 	// Cancel ends the subscription now; credit gives the unused time to the customer's balance.
 	Cancel(ctx context.Context, subscriptionID string, credit bool) (plan.Subscription, error)
 	// Invoices returns the subscription's invoices that are newer than the one called since, all of them when it is empty.
 	Invoices(ctx context.Context, subscriptionID, since string) ([]plan.Invoice, error)
+	// PlanOwed reports whether an open invoice of the subscription charges for the plan, and not for add-ons alone.
+	PlanOwed(ctx context.Context, subscriptionID string) (bool, error)
+	// Quote asks for the invoices that a change would make. Nothing is changed.
+	Quote(ctx context.Context, q plan.QuoteOf) (query.Quote, error)
 	// Collect tries to be paid for an invoice now, instead of when Stripe would by itself. A card that is declined, or an
 	// invoice that is settled meanwhile, is no error: what is live tells.
 	Collect(ctx context.Context, invoiceID string) error

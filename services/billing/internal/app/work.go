@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -20,6 +21,7 @@ type request struct {
 	id        string // of the work
 	operation string
 	account   store.Account
+	fromPlan  string
 	plan      string
 	trialEnd  *time.Time
 	trialDays int
@@ -32,9 +34,11 @@ type request struct {
 	since    string
 	ends     bool                  // the tenant's life is over
 	step     *events.StepRequested // to be answered; nil when nobody waits
-	// changes plans what to do from what is live.
-	changes func(main *plan.Subscription) []plan.Change
+	changes  planner
 }
+
+// planner lists what is to be done, from what is live and from what was told of it.
+type planner func(main *plan.Subscription, told plan.Belief) []plan.Change
 
 // carryOut does a request and returns what to store. The account was read before Stripe is looked at: if another look is
 // stored in between, the commit fails and the request is carried out again, which then finds everything done.
@@ -52,6 +56,10 @@ func (a *App) carryOut(ctx context.Context, r request) (inbox.Commit, error) {
 		if err := a.settle(ctx, &w, err); err != nil {
 			return nil, err
 		}
+		if w.Failure != "" && r.step == nil {
+			slog.WarnContext(ctx, "Stripe refuses what the log asks for; see the tenant's drift", "tenant", w.Tenant,
+				"event", r.cause.ID, "changes", w.Changes, "reason", w.Failure)
+		}
 	}
 	return a.commit(conclusion{
 		cause: r.cause, account: r.account, live: live, work: &w, answer: r.answer(w, live), ended: r.ends,
@@ -63,13 +71,31 @@ func (a *App) look(ctx context.Context, account store.Account) ([]plan.Subscript
 	if account.CustomerID == "" {
 		return nil, nil
 	}
-	return a.stripe.Subscriptions(ctx, account.CustomerID)
+	live, err := a.stripe.Subscriptions(ctx, account.CustomerID)
+	if err != nil {
+		return nil, err
+	}
+	return a.judge(ctx, live)
+}
+
+// judge finds out what an overdue subscription owes: one add-on that is not paid for must not take the tenant down.
+func (a *App) judge(ctx context.Context, live []plan.Subscription) ([]plan.Subscription, error) {
+	main := plan.Main(live)
+	if main == nil || !main.Overdue() {
+		return live, nil
+	}
+	owed, err := a.stripe.PlanOwed(ctx, main.ID)
+	if err != nil {
+		return nil, err
+	}
+	main.AddOnsOwed = !owed
+	return replace(live, *main), nil
 }
 
 func (a *App) begin(ctx context.Context, r request, main *plan.Subscription) (store.Work, error) {
 	w := store.Work{
-		Tenant: r.cause.Subject, ID: r.id, OperationID: r.operation, Generation: r.account.Generation, Plan: r.plan,
-		Changes: r.changes(main), GiveBack: r.giveBack, InvoiceBefore: r.since,
+		Tenant: r.cause.Subject, ID: r.id, OperationID: r.operation, Generation: r.account.Generation, FromPlan: r.fromPlan,
+		Plan: r.plan, Changes: r.changes(main, r.account.Belief), GiveBack: r.giveBack, InvoiceBefore: r.since,
 	}
 	if main != nil {
 		w.SubscriptionID = main.ID
@@ -96,6 +122,9 @@ func (a *App) work(ctx context.Context, r *request, w store.Work, live []plan.Su
 			return live, err
 		}
 	}
+	if live, err = a.judge(ctx, live); err != nil {
+		return live, err
+	}
 	if main := plan.Main(live); r.mustPay && main != nil && !main.Paid() {
 		return live, &Refused{fmt.Sprintf("the subscription is %s: pay its open invoice and try again", main.Status)}
 	}
@@ -117,18 +146,11 @@ func (a *App) settle(ctx context.Context, w *store.Work, err error) error {
 
 // apply does one change unless what is live shows it already.
 func (a *App) apply(ctx context.Context, r *request, w store.Work, change plan.Change, live []plan.Subscription) ([]plan.Subscription, error) {
-	key := w.Key(string(change))
 	main := plan.Main(live)
 	if main == nil {
-		switch change {
-		case plan.Subscribe:
-			return a.subscribe(ctx, r, w)
-		case plan.Raise, plan.Lower, plan.Resume:
-			return live, &Refused{"the subscription has ended meanwhile"}
-		default:
-			return live, nil
-		}
+		return a.applyToNone(ctx, r, w, change, live)
 	}
+	key := w.Key(string(change))
 	var s plan.Subscription
 	var err error
 	switch {
@@ -138,7 +160,11 @@ func (a *App) apply(ctx context.Context, r *request, w store.Work, change plan.C
 		s, err = a.stripe.CancelAtPeriodEnd(ctx, key, main.ID, true)
 	case change == plan.Resume && main.CancelAtPeriodEnd:
 		s, err = a.stripe.CancelAtPeriodEnd(ctx, key, main.ID, false)
-	case (change == plan.Raise || change == plan.Lower || change == plan.Swap) && main.Plan != w.Plan:
+	case change == plan.Schedule && main.Plan != w.Plan && main.Pending() != w.Plan:
+		s, err = a.stripe.Schedule(ctx, key, *main, w.Plan)
+	case change == plan.Unschedule && main.ScheduleID != "":
+		s, err = a.stripe.Unschedule(ctx, key, *main)
+	case change.MovesPlan() && main.Plan != w.Plan:
 		s, err = a.stripe.ChangePlan(ctx, key, *main, change, w.Plan)
 	default:
 		return live, nil
@@ -147,6 +173,19 @@ func (a *App) apply(ctx context.Context, r *request, w store.Work, change plan.C
 		return live, err
 	}
 	return replace(live, s), nil
+}
+
+// applyToNone is apply when nothing is live.
+func (a *App) applyToNone(ctx context.Context, r *request, w store.Work, change plan.Change, live []plan.Subscription) ([]plan.Subscription, error) {
+	switch change {
+	case plan.Subscribe, plan.Reinstate:
+		return a.subscribe(ctx, r, w)
+	case plan.Raise, plan.Lower, plan.Resume:
+		if !w.GiveBack { // on the way back there is nothing to be taken back any more
+			return live, &Refused{"the subscription has ended meanwhile"}
+		}
+	}
+	return live, nil
 }
 
 // subscribe opens the account first when there is none.

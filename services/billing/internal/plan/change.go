@@ -40,6 +40,9 @@ func (c Change) MovesMoney() bool {
 	return c == Subscribe || c == Raise || c == Lower || c == Reinstate
 }
 
+// MovesPlan reports whether the change exchanges the price at once.
+func (c Change) MovesPlan() bool { return c == Raise || c == Lower || c == Reinstate || c == Swap }
+
 // Changes lists what leads from the main subscription (nil: none) to the plan called to, in order; nothing leads to a
 // plan that is not in the catalogue. Leaving for a free plan only retires the subscription: the end, which has no way
 // back, waits until the whole change has succeeded.

@@ -44,7 +44,8 @@ func AtPeriodEnd(catalogue plans.Catalogue, main *Subscription, to string) []Cha
 }
 
 // CallOff lists what keeps a tenant on the plan called stays, when the change that was agreed for the period's end is
-// dropped. If Stripe has made the change already, the tenant owes the difference: it goes on to use what it had.
+// dropped. If Stripe has made the change already, the tenant owes the difference: it goes on to use what it had. With an
+// empty plan nothing is put right but what was still to come.
 func CallOff(catalogue plans.Catalogue, main *Subscription, b Belief, stays string) []Change {
 	return keep(catalogue, main, b, stays, Reinstate, Reinstate)
 }

@@ -41,7 +41,7 @@ type Account struct {
 var ErrStale = errors.New("store: the account has moved on")
 
 const accountColumns = `tenant, generation, customer_id, subscription_id, plan, status, cancel_at_period_end,
-	current_period_end, standing, ended, version`
+	current_period_end, scheduled_plan, standing, retired, ended, version`
 
 // Account returns one life of a tenant, without a CustomerID when it never paid.
 func (s *Store) Account(ctx context.Context, tenant string, generation int64) (Account, error) {
@@ -68,7 +68,7 @@ func (s *Store) account(ctx context.Context, where string, args ...any) (Account
 	b := &a.Belief
 	err := s.db.QueryRow(ctx, `SELECT `+accountColumns+` FROM accounts WHERE `+where, args...).Scan(
 		&a.Tenant, &a.Generation, &a.CustomerID, &b.SubscriptionID, &b.Plan, &b.Status, &b.CancelAtPeriodEnd, &end,
-		&b.Standing, &a.Ended, &a.version)
+		&b.ScheduledPlan, &b.Standing, &b.Retired, &a.Ended, &a.version)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Account{}, nil
 	}
@@ -101,15 +101,16 @@ func (s *Store) Open(ctx context.Context, a Account) (Account, error) {
 
 // Save stores what is believed from now on. It fails with ErrStale when another look at Stripe was stored since a was read.
 func (s *Store) Save(ctx context.Context, tx pgx.Tx, a Account) error {
+	b := a.Belief
 	var end *time.Time
-	if b := a.Belief; !b.CurrentPeriodEnd.IsZero() {
+	if !b.CurrentPeriodEnd.IsZero() {
 		end = &b.CurrentPeriodEnd
 	}
 	tag, err := tx.Exec(ctx, `UPDATE accounts SET subscription_id = $4, plan = $5, status = $6, cancel_at_period_end = $7,
-		current_period_end = $8, standing = $9, ended = $10, version = version + 1
+		current_period_end = $8, scheduled_plan = $9, standing = $10, retired = $11, ended = $12, version = version + 1
 		WHERE tenant = $1 AND generation = $2 AND version = $3`,
-		a.Tenant, a.Generation, a.version, a.Belief.SubscriptionID, a.Belief.Plan, a.Belief.Status,
-		a.Belief.CancelAtPeriodEnd, end, a.Belief.Standing, a.Ended)
+		a.Tenant, a.Generation, a.version, b.SubscriptionID, b.Plan, b.Status, b.CancelAtPeriodEnd, end, b.ScheduledPlan,
+		b.Standing, b.Retired, a.Ended)
 	if err != nil {
 		return fmt.Errorf("save account of %s: %w", a.Tenant, err)
 	}

@@ -20,8 +20,10 @@ type Work struct {
 	// OperationID is the saga it belongs to; empty outside of one.
 	OperationID string
 	Generation  int64
-	Plan        string
-	Changes     []plan.Change
+	// FromPlan is the tenant's before, where the asker named it.
+	FromPlan string
+	Plan     string
+	Changes  []plan.Change
 	// GiveBack: what the subscription's changes charged since InvoiceBefore is given back.
 	GiveBack bool
 	// SubscriptionID and InvoiceBefore are the main subscription and its newest invoice before the work began.
@@ -39,13 +41,13 @@ func (w Work) Key(call string) string {
 	return w.Tenant + "/" + strconv.FormatInt(w.Generation, 10) + "/" + w.ID + "/" + call + "/" + strconv.Itoa(w.try)
 }
 
-const workColumns = `tenant, id, operation_id, generation, plan, changes, give_back, subscription_id, invoice_before,
+const workColumns = `tenant, id, operation_id, generation, from_plan, plan, changes, give_back, subscription_id, invoice_before,
 	try, done_at IS NOT NULL, failure`
 
 func scanWork(row pgx.Row) (Work, error) {
 	var w Work
-	err := row.Scan(&w.Tenant, &w.ID, &w.OperationID, &w.Generation, &w.Plan, &w.Changes, &w.GiveBack, &w.SubscriptionID,
-		&w.InvoiceBefore, &w.try, &w.Done, &w.Failure)
+	err := row.Scan(&w.Tenant, &w.ID, &w.OperationID, &w.Generation, &w.FromPlan, &w.Plan, &w.Changes, &w.GiveBack,
+		&w.SubscriptionID, &w.InvoiceBefore, &w.try, &w.Done, &w.Failure)
 	return w, err
 }
 
@@ -56,13 +58,13 @@ func (s *Store) Begin(ctx context.Context, w Work) (Work, error) {
 	if changes == nil {
 		changes = []plan.Change{}
 	}
-	w, err := scanWork(s.db.QueryRow(ctx, `INSERT INTO works AS w (tenant, id, operation_id, generation, plan, changes, give_back,
-			subscription_id, invoice_before) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+	w, err := scanWork(s.db.QueryRow(ctx, `INSERT INTO works AS w (tenant, id, operation_id, generation, from_plan, plan, changes,
+			give_back, subscription_id, invoice_before) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT (tenant, id) DO UPDATE SET
 			try = w.try + (w.tried_at < now() - interval '23 hours')::int,
 			tried_at = CASE WHEN w.tried_at < now() - interval '23 hours' THEN now() ELSE w.tried_at END
 		RETURNING `+workColumns,
-		w.Tenant, w.ID, w.OperationID, w.Generation, w.Plan, changes, w.GiveBack, w.SubscriptionID, w.InvoiceBefore))
+		w.Tenant, w.ID, w.OperationID, w.Generation, w.FromPlan, w.Plan, changes, w.GiveBack, w.SubscriptionID, w.InvoiceBefore))
 	if err != nil {
 		return Work{}, fmt.Errorf("begin work: %w", err)
 	}
@@ -79,25 +81,47 @@ func (s *Store) RenewKey(ctx context.Context, w Work) error {
 	return nil
 }
 
-// Finish records the outcome.
+// Finish records the outcome. The way back, once gone, ends what it took back as well: nobody asks for that again.
 func (s *Store) Finish(ctx context.Context, tx pgx.Tx, w Work) error {
-	_, err := tx.Exec(ctx, `UPDATE works SET done_at = now(), failure = $3 WHERE tenant = $1 AND id = $2 AND done_at IS NULL`,
-		w.Tenant, w.ID, w.Failure)
+	_, err := tx.Exec(ctx, `UPDATE works SET done_at = now(), failure = CASE WHEN id = $2 THEN $3 ELSE 'taken back' END
+		WHERE tenant = $1 AND done_at IS NULL AND (id = $2 OR operation_id = $4 AND $4 <> '')`,
+		w.Tenant, w.ID, w.Failure, w.OperationID)
 	if err != nil {
 		return fmt.Errorf("finish work %s: %w", w.ID, err)
 	}
 	return nil
 }
 
+// Work returns the work called id; false when it was never begun.
+func (s *Store) Work(ctx context.Context, tenant, id string) (Work, bool, error) {
+	return s.work(ctx, `id = $2`, tenant, id)
+}
+
 // WorkOf returns the work of an operation apart from the one called id, which takes it back; false when it was never begun.
 func (s *Store) WorkOf(ctx context.Context, tenant, operation, id string) (Work, bool, error) {
-	w, err := scanWork(s.db.QueryRow(ctx, `SELECT `+workColumns+` FROM works
-		WHERE tenant = $1 AND operation_id = $2 AND id <> $3`, tenant, operation, id))
+	return s.work(ctx, `operation_id = $2 AND id <> $3`, tenant, operation, id)
+}
+
+func (s *Store) work(ctx context.Context, where string, tenant string, args ...any) (Work, bool, error) {
+	w, err := scanWork(s.db.QueryRow(ctx, `SELECT `+workColumns+` FROM works WHERE tenant = $1 AND `+where,
+		append([]any{tenant}, args...)...))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Work{}, false, nil
 	}
 	if err != nil {
-		return Work{}, false, fmt.Errorf("read work of %s: %w", operation, err)
+		return Work{}, false, fmt.Errorf("read work of %s: %w", tenant, err)
 	}
 	return w, true, nil
+}
+
+// UnderWay reports whether a work of this life was begun and is not finished: what is live may be half of what it
+// will be.
+func (s *Store) UnderWay(ctx context.Context, tenant string, generation int64) (bool, error) {
+	var found bool
+	err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM works WHERE tenant = $1 AND generation = $2 AND done_at IS NULL)`,
+		tenant, generation).Scan(&found)
+	if err != nil {
+		return false, fmt.Errorf("look for works of %s: %w", tenant, err)
+	}
+	return found, nil
 }

@@ -8,7 +8,6 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +19,7 @@ import (
 	"tenure/services/deletion/internal/store"
 	"tenure/shared/eventlog"
 	"tenure/shared/events"
+	"tenure/shared/jobs"
 	"tenure/shared/pg"
 	"tenure/shared/vault"
 )
@@ -27,11 +27,7 @@ import (
 // Participant is the name under which the service takes part in steps.
 const Participant = "deletion"
 
-const (
-	actor = "service:" + Participant
-	// pollInterval is how soon a worker finds a job that another process has taken in, or whose time has come.
-	pollInterval = time.Second
-)
+const actor = "service:" + Participant
 
 // Config of an App. Zero values are the defaults but for Day.
 type Config struct {
@@ -73,7 +69,7 @@ type Parts struct {
 type App struct {
 	Parts
 	cfg  Config
-	wake chan struct{}
+	jobs *jobs.Workers[store.Job]
 }
 
 // New returns an App.
@@ -82,61 +78,29 @@ func New(parts Parts, cfg Config) *App {
 		cfg.Workers = 4
 	}
 	if cfg.Lease == 0 {
-		cfg.Lease = 10 * time.Second
+		cfg.Lease = jobs.DefaultLease
 	}
 	if cfg.Backoff == nil {
-		cfg.Backoff = func(failures int) time.Duration { return min(time.Second<<(failures-1), 30*time.Second) }
+		cfg.Backoff = jobs.Backoff
 	}
-	return &App{Parts: parts, cfg: cfg, wake: make(chan struct{}, 1)}
+	a := &App{Parts: parts, cfg: cfg}
+	claim := func(ctx context.Context) (*store.Job, error) { return store.Claim(ctx, a.DB, cfg.Lease) }
+	a.jobs = jobs.New(jobs.Config{Workers: cfg.Workers}, claim, a.process)
+	return a
 }
 
 // Committed is called after an event was taken in: it may have left a job, and an answer to publish.
 func (a *App) Committed() {
 	a.Log.Kick()
-	a.wakeUp()
-}
-
-// wakeUp tells an idle worker that there may be a job. Calling it for nothing is harmless.
-func (a *App) wakeUp() {
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
+	a.jobs.Wake()
 }
 
 // Run works until ctx ends. What is under way then is broken off and given back, to go on with what is left.
 func (a *App) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for range a.cfg.Workers {
-		g.Go(func() error { return a.work(ctx) })
-	}
+	g.Go(func() error { return a.jobs.Run(ctx) })
 	g.Go(func() error { return a.sweep(ctx) })
 	return g.Wait()
-}
-
-// work claims one job after another; when there is none it waits.
-func (a *App) work(ctx context.Context) error {
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		job, err := store.Claim(ctx, a.DB, a.cfg.Lease)
-		if err == nil && job != nil {
-			a.wakeUp() // there may be more, for the worker beside
-			err = a.process(ctx, job)
-		}
-		if err != nil && ctx.Err() == nil {
-			slog.ErrorContext(ctx, "a step of a deletion was interrupted and will be taken up again", "error", err)
-		}
-		if err == nil && job != nil {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-		case <-a.wake:
-		case <-tick.C:
-		}
-	}
-	return nil
 }
 
 // inTx commits what fn stores and publishes the events among it.

@@ -28,7 +28,7 @@ type issued struct {
 // certify destroys the keys of the tenant's personal data, once nothing else is left to do, and signs. They go last,
 // since every mail about the deletion needs the address.
 func (a *App) certify(l *lease) error {
-	p, started, err := store.Purge(l.ctx, a.DB, l.job.TenantID, l.job.Generation)
+	p, started, err := store.Purge(l.Context(), a.DB, l.job.TenantID, l.job.Generation)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (a *App) certify(l *lease) error {
 		return err
 	}
 	key := blob.Key(l.job.TenantID, l.job.Generation)
-	if err := a.Documents.Put(l.ctx, key, document); err != nil {
+	if err := a.Documents.Put(l.Context(), key, document); err != nil {
 		return err
 	}
 	sum := sha256.Sum256(document)
@@ -59,15 +59,15 @@ func (a *App) certify(l *lease) error {
 // document returns the signed certificate. It is kept before it goes anywhere: whoever does the step again after a
 // crash finds the same bytes.
 func (a *App) document(l *lease) ([]byte, error) {
-	kept, found, err := store.Certificate(l.ctx, a.DB, l.job.TenantID, l.job.Generation)
+	kept, found, err := store.Certificate(l.Context(), a.DB, l.job.TenantID, l.job.Generation)
 	if err != nil || found {
 		return kept, err
 	}
-	p, _, err := store.Purge(l.ctx, a.DB, l.job.TenantID, l.job.Generation)
+	p, _, err := store.Purge(l.Context(), a.DB, l.job.TenantID, l.job.Generation)
 	if err != nil {
 		return nil, err
 	}
-	now, err := store.Now(l.ctx, a.DB)
+	now, err := store.Now(l.Context(), a.DB)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (a *App) document(l *lease) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign the certificate of %s: %w", l.job.TenantID, err)
 	}
-	return store.SaveCertificate(l.ctx, a.DB, l.job.TenantID, l.job.Generation, signed)
+	return store.SaveCertificate(l.Context(), a.DB, l.job.TenantID, l.job.Generation, signed)
 }
 
 // contacts is the personal data of one life of a tenant, and of those before, as a store.

@@ -15,6 +15,7 @@ import (
 	"tenure/services/deletion/internal/store"
 	"tenure/shared/events"
 	"tenure/shared/fault"
+	"tenure/shared/jobs"
 )
 
 const (
@@ -27,17 +28,13 @@ const (
 
 // process takes a claimed job as far as it goes and stores how far that was.
 func (a *App) process(ctx context.Context, job *store.Job) error {
-	l := a.hold(ctx, job)
-	var err error
+	l := a.lease(ctx, job)
+	work := a.clear
 	if job.Action == purge.ActionCertify {
-		err = a.certify(l)
-	} else {
-		err = a.clear(l)
+		work = a.certify
 	}
-	if err != nil && l.ctx.Err() != nil {
-		err = context.Cause(l.ctx) // why the work was stopped, rather than what broke because of it
-	}
-	l.release()
+	err := l.Reason(work(l))
+	l.Release()
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	return a.settle(settle, job, err)
@@ -57,7 +54,7 @@ func (a *App) clear(l *lease) error {
 	if err := errors.Join(wrong...); err != nil {
 		return err
 	}
-	counted, err := store.Counted(l.ctx, a.DB, l.job.TenantID, l.job.OperationID)
+	counted, err := store.Counted(l.Context(), a.DB, l.job.TenantID, l.job.OperationID)
 	if err != nil {
 		return err
 	}
@@ -95,32 +92,32 @@ func erased(j *store.Job, s purge.Store) *events.StoreErased {
 
 // stops reports whether err concerns the job as a whole, rather than one store.
 func stops(l *lease, err error) bool {
-	return l.ctx.Err() != nil || errors.Is(err, errHeld) || errors.Is(err, errOverdue) || errors.Is(err, store.ErrLost)
+	return l.Context().Err() != nil || errors.Is(err, errHeld) || errors.Is(err, errOverdue) || errors.Is(err, jobs.ErrLost)
 }
 
 // clearStore empties one store and reads it again. What a verification finds was written after the erasing, or was never
 // erased by a store that said so: it is erased as well.
 func (a *App) clearStore(l *lease, s Store) error {
-	found, err := s.Verify(l.ctx, l.job.TenantID)
+	found, err := s.Verify(l.Context(), l.job.TenantID)
 	if err != nil {
 		return err
 	}
 	if found.Total() > 0 || l.job.Action == purge.ActionErase {
-		if err := store.Begin(l.ctx, a.DB, l.job, s.Name(), found.Total()); err != nil {
+		if err := store.Begin(l.Context(), a.DB, l.job, s.Name(), found.Total()); err != nil {
 			return err
 		}
-		err := a.destroy(l, func(ctx context.Context) error {
+		err := l.destroy(func(ctx context.Context) error {
 			_, err := s.Erase(ctx, l.job.TenantID)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		if found, err = s.Verify(l.ctx, l.job.TenantID); err != nil {
+		if found, err = s.Verify(l.Context(), l.job.TenantID); err != nil {
 			return err
 		}
 	}
-	if err := store.Found(l.ctx, a.DB, l.job, s.Name(), found.Total()); err != nil {
+	if err := store.Found(l.Context(), a.DB, l.job, s.Name(), found.Total()); err != nil {
 		return err
 	}
 	if n := found.Total(); n > 0 {
@@ -136,7 +133,7 @@ func (a *App) complete(l *lease, result any, facts ...events.Payload) error {
 	if err != nil {
 		return fmt.Errorf("encode the result of %s: %w", l.job.Action, err)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), settleTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.Context()), settleTimeout)
 	defer cancel()
 	return a.inTx(ctx, func(tx pgx.Tx) error {
 		if err := store.Complete(ctx, tx, l.job, encoded); err != nil {
@@ -156,7 +153,7 @@ func (a *App) settle(ctx context.Context, job *store.Job, err error) error {
 	case errors.Is(err, errHeld):
 		log.WarnContext(ctx, "a deletion waits", "error", err)
 		return ignoreLost(store.Postpone(ctx, a.DB, job, err.Error(), holdDelay))
-	case errors.Is(err, store.ErrLost), errors.Is(err, errOverdue), errors.Is(err, context.Canceled):
+	case errors.Is(err, jobs.ErrLost), errors.Is(err, errOverdue), errors.Is(err, context.Canceled):
 		// The process stops, or the job is not ours to do any more; whoever has it now is left alone by the epoch.
 		return ignoreLost(store.Postpone(ctx, a.DB, job, err.Error(), 0))
 	}
@@ -173,7 +170,7 @@ func (a *App) settle(ctx context.Context, job *store.Job, err error) error {
 }
 
 func ignoreLost(err error) error {
-	if errors.Is(err, store.ErrLost) {
+	if errors.Is(err, jobs.ErrLost) {
 		return nil
 	}
 	return err

@@ -11,12 +11,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenure/shared/jobs"
 	"tenure/shared/pg"
 )
-
-// ErrLost says that the job is no longer this worker's: its lease ran out and another took it, or nobody wants it
-// done any more.
-var ErrLost = errors.New("the job is no longer this worker's")
 
 // Job is one step that the lifecycle asked for.
 type Job struct {
@@ -89,7 +86,7 @@ func Renew(ctx context.Context, q pg.Querier, j *Job, lease time.Duration) (s St
 		RETURNING EXISTS (SELECT FROM holds WHERE holds.tenant_id = jobs.tenant_id), coalesce(deadline <= now(), false)`,
 		j.TenantID, j.StepID, j.Epoch, lease).Scan(&s.Held, &s.Overdue)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return s, ErrLost
+		return s, jobs.ErrLost
 	}
 	return s, wrap("renew the lease of step", j.StepID, err)
 }
@@ -124,7 +121,7 @@ func held(ctx context.Context, q pg.Querier, j *Job, set string, args ...any) er
 		return wrap("update step", j.StepID, err)
 	}
 	if tag.RowsAffected() == 0 {
-		return ErrLost
+		return jobs.ErrLost
 	}
 	return nil
 }

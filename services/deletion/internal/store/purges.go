@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tenure/services/deletion/internal/purge"
+	"tenure/shared/jobs"
 	"tenure/shared/pg"
 )
 
@@ -37,7 +38,7 @@ func count(ctx context.Context, q pg.Querier, j *Job, sql, store string, found i
 		return wrap("count", store, err)
 	}
 	if tag.RowsAffected() == 0 {
-		return ErrLost
+		return jobs.ErrLost
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenure/shared/jobs"
 	"tenure/shared/pg"
 )
 
@@ -53,12 +54,12 @@ func ClaimSweep(ctx context.Context, q pg.Querier, lease time.Duration) (*Sweep,
 	return sweep, nil
 }
 
-// Swept ends a sweep. It fails with ErrLost when the tenant came back meanwhile, or another worker was first.
+// Swept ends a sweep. It fails with jobs.ErrLost when the tenant came back meanwhile, or another worker was first.
 func Swept(ctx context.Context, q pg.Querier, s *Sweep) error {
 	tag, err := q.Exec(ctx, `UPDATE sweeps SET swept_at = now() WHERE tenant_id = $1 AND generation = $2 AND day = $3 AND swept_at IS NULL`,
 		s.TenantID, s.Generation, s.Day)
 	if err == nil && tag.RowsAffected() == 0 {
-		return ErrLost
+		return jobs.ErrLost
 	}
 	return wrap("end a sweep of", s.TenantID, err)
 }

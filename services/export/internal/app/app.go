@@ -18,6 +18,7 @@ import (
 	"tenure/services/export/internal/store"
 	"tenure/shared/eventlog"
 	"tenure/shared/events"
+	"tenure/shared/jobs"
 	"tenure/shared/pg"
 )
 
@@ -50,7 +51,7 @@ type App struct {
 	blobs  *blob.Store
 	stores []connectors.Connector
 	cfg    Config
-	wake   chan struct{}
+	jobs   *jobs.Workers[store.Job]
 }
 
 // New makes an App that exports what the stores hold, and the service's own history of the tenant.
@@ -59,61 +60,28 @@ func New(db *pgxpool.Pool, log *eventlog.Log, blobs *blob.Store, stores []connec
 		cfg.Workers = 2
 	}
 	if cfg.Lease == 0 {
-		cfg.Lease = 10 * time.Second
-	}
-	if cfg.Poll == 0 {
-		cfg.Poll = time.Second
+		cfg.Lease = jobs.DefaultLease
 	}
 	if cfg.Backoff == nil {
-		cfg.Backoff = func(failures int) time.Duration { return min(time.Second<<(failures-1), 30*time.Second) }
+		cfg.Backoff = jobs.Backoff
 	}
-	return &App{
-		db: db, log: log, blobs: blobs, cfg: cfg, wake: make(chan struct{}, 1),
+	a := &App{
+		db: db, log: log, blobs: blobs, cfg: cfg,
 		stores: append(append([]connectors.Connector{}, stores...), store.History(db)),
 	}
+	a.jobs = jobs.New(jobs.Config{Workers: cfg.Workers, Poll: cfg.Poll}, a.claim, a.process)
+	return a
 }
 
 // Wake tells an idle worker that there may be a job. Calling it for nothing is harmless.
-func (a *App) Wake() {
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
-}
+func (a *App) Wake() { a.jobs.Wake() }
 
 // Run works until ctx ends. Exports under way are given back then, for another process to begin anew.
 func (a *App) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for range a.cfg.Workers {
-		g.Go(func() error { return a.work(ctx) })
-	}
+	g.Go(func() error { return a.jobs.Run(ctx) })
 	g.Go(func() error { return a.sweep(ctx) })
 	return g.Wait()
-}
-
-// work claims one job after another; when there is none it waits.
-func (a *App) work(ctx context.Context) error {
-	tick := time.NewTicker(a.cfg.Poll)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		job, err := a.claim(ctx)
-		if err == nil && job != nil {
-			a.Wake() // there may be more, for the worker beside
-			err = a.process(ctx, job)
-		}
-		if err != nil && ctx.Err() == nil {
-			slog.ErrorContext(ctx, "an export was interrupted and will be taken up again", "error", err)
-		}
-		if err == nil && job != nil {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-		case <-a.wake:
-		case <-tick.C:
-		}
-	}
-	return nil
 }
 
 // claim takes a job, and tells so when it is taken for the first time.

@@ -23,6 +23,7 @@ import (
 	"tenure/services/export/internal/store"
 	"tenure/shared/eventlog"
 	"tenure/shared/fault"
+	"tenure/shared/jobs"
 	"tenure/shared/pg"
 	"tenure/shared/testkit"
 )
@@ -337,10 +338,10 @@ func TestAKilledWorkersJobIsTakenOver(t *testing.T) {
 	if err == nil {
 		t.Error("the former holder put its archive in place of the new one")
 	}
-	if err := store.Uploaded(t.Context(), b.db, dead); !errors.Is(err, store.ErrLost) {
+	if err := store.Uploaded(t.Context(), b.db, dead); !errors.Is(err, jobs.ErrLost) {
 		t.Errorf("the former holder's write answers %v", err)
 	}
-	if _, err := store.Beat(t.Context(), b.db, dead, time.Minute); !errors.Is(err, store.ErrLost) {
+	if _, err := store.Beat(t.Context(), b.db, dead, time.Minute); !errors.Is(err, jobs.ErrLost) {
 		t.Errorf("the former holder's heartbeat answers %v", err)
 	}
 }

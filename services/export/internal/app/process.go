@@ -18,6 +18,7 @@ import (
 	"tenure/services/export/internal/store"
 	"tenure/shared/events"
 	"tenure/shared/fault"
+	"tenure/shared/jobs"
 )
 
 var (
@@ -31,12 +32,9 @@ const settleTimeout = 30 * time.Second
 
 // process takes a claimed job as far as it goes and stores how far that was.
 func (a *App) process(ctx context.Context, job *store.Job) error {
-	l := a.hold(ctx, job)
-	err := a.export(l.ctx, job, l)
-	if err != nil && l.ctx.Err() != nil {
-		err = context.Cause(l.ctx) // why the work was stopped, rather than what broke because of it
-	}
-	l.release()
+	l := a.lease(ctx, job)
+	err := l.Reason(a.export(l.Context(), job, l))
+	l.Release()
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	return a.settle(settle, job, err)
@@ -144,7 +142,7 @@ func (a *App) settle(ctx context.Context, job *store.Job, err error) error {
 		return nil
 	case errors.Is(err, errCancelled):
 		return a.cancel(ctx, job)
-	case errors.Is(err, store.ErrLost), errors.Is(err, context.Canceled):
+	case errors.Is(err, jobs.ErrLost), errors.Is(err, context.Canceled):
 		// The process stops, or lost the job; whoever has it now is left alone by the epoch.
 		return ignoreLost(store.Postpone(ctx, a.db, job, job.Error, 0))
 	}
@@ -187,7 +185,7 @@ func (a *App) end(ctx context.Context, job *store.Job, event events.Payload, con
 }
 
 func ignoreLost(err error) error {
-	if errors.Is(err, store.ErrLost) {
+	if errors.Is(err, jobs.ErrLost) {
 		return nil
 	}
 	return err

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tenure/shared/fault"
+	"tenure/shared/jobs"
 	"tenure/shared/pg"
 )
 
@@ -28,9 +29,6 @@ const (
 	Cancelled Status = "cancelled"
 	Expired   Status = "expired"
 )
-
-// ErrLost says that the job is no longer this worker's: its lease ran out and another took it, or it was cancelled.
-var ErrLost = errors.New("the export is no longer this worker's")
 
 // outageDelay is how long to wait while the database is away.
 const outageDelay = time.Second
@@ -104,7 +102,7 @@ func Beat(ctx context.Context, q pg.Querier, j *Job, lease time.Duration) (cance
 		WHERE export_id = $1 AND epoch = $2 RETURNING cancel_requested`,
 		j.ExportID, j.Epoch, lease, j.Done, j.Total, j.ContentBytes).Scan(&cancel)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return false, ErrLost
+		return false, jobs.ErrLost
 	}
 	return cancel, wrap("extend the lease of", j.ExportID, err)
 }
@@ -122,7 +120,7 @@ func Complete(ctx context.Context, q pg.Querier, j *Job, keep time.Duration) (ex
 		WHERE export_id = $1 AND epoch = $2 AND NOT cancel_requested RETURNING expires_at`,
 		j.ExportID, j.Epoch, j.Done, j.Total, j.ContentBytes, keep).Scan(&expires)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return expires, ErrLost
+		return expires, jobs.ErrLost
 	}
 	return expires.UTC(), wrap("complete", j.ExportID, err)
 }
@@ -159,7 +157,7 @@ func held(ctx context.Context, q pg.Querier, j *Job, sql string, args ...any) er
 		return wrap("update", j.ExportID, err)
 	}
 	if tag.RowsAffected() == 0 {
-		return ErrLost
+		return jobs.ErrLost
 	}
 	return nil
 }

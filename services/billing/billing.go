@@ -4,6 +4,7 @@ package billing
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"tenure/services/billing/internal/app"
 	"tenure/services/billing/internal/meter"
+	"tenure/services/billing/internal/prune"
 	"tenure/services/billing/internal/store"
 	"tenure/services/billing/internal/stripeapi"
 	"tenure/services/billing/internal/webhook"
@@ -20,7 +22,8 @@ import (
 	"tenure/shared/eventlog"
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
-	"tenure/shared/plans"
+	"tenure/shared/plans/planfile"
+	"tenure/shared/query"
 	"tenure/shared/runner"
 )
 
@@ -29,19 +32,37 @@ const (
 	schema = "billing"
 	// partitions is how many transactions may append to the log side by side.
 	partitions = 4
+	// quoteTimeout bounds a quote: whoever asks gives up after two seconds, and estimates.
+	quoteTimeout = 1900 * time.Millisecond
 )
 
 // settings of the service, from the environment. Each secret may come from a file instead (X_FILE).
 type settings struct {
-	// APIKey is Stripe's secret key; a restricted one needs customers, subscriptions, invoices, charges, prices and
-	// events.
+	// APIKey is Stripe's secret key; a restricted one needs customers, subscriptions and their schedules, usage records,
+	// invoices, charges, prices and events.
 	APIKey string `env:"STRIPE_API_KEY,required"`
 	// APIBase is Stripe's address, or a simulator's.
 	APIBase string `env:"STRIPE_API_BASE" envDefault:"https://api.stripe.com"`
 	// WebhookSecrets are the endpoint's signing secrets, comma-separated: two while one is rotated.
 	WebhookSecrets string `env:"STRIPE_WEBHOOK_SECRET,required"`
+	// Rate is how many calls to Stripe this process makes in a second. Stripe allows an account 100 with live keys and 25
+	// with test keys ("Rate limits"): share them out among the processes.
+	Rate float64 `env:"TENURE_STRIPE_RATE" envDefault:"80"`
 	// PollInterval is how often Stripe's events are looked through for missed webhooks.
 	PollInterval time.Duration `env:"TENURE_STRIPE_POLL_INTERVAL" envDefault:"60s"`
+	// Plans is the plan file; empty: the default plans.
+	Plans string `env:"TENURE_PLANS"`
+}
+
+// check refuses settings by which nothing would ever be asked of Stripe.
+func (s settings) check() error {
+	switch {
+	case s.PollInterval <= 0:
+		return fmt.Errorf("TENURE_STRIPE_POLL_INTERVAL is %v: give a time like 60s", s.PollInterval)
+	case s.Rate <= 0:
+		return fmt.Errorf("TENURE_STRIPE_RATE is %v: give a number of calls a second, like 80", s.Rate)
+	}
+	return nil
 }
 
 // Service is the running part.
@@ -65,8 +86,12 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.settings.PollInterval <= 0 {
-		return nil, fmt.Errorf("TENURE_STRIPE_POLL_INTERVAL is %v: give a time like 60s", s.settings.PollInterval)
+	if err := s.settings.check(); err != nil {
+		return nil, err
+	}
+	offer, err := planfile.Load(s.settings.Plans)
+	if err != nil {
+		return nil, err
 	}
 	if s.db, err = deps.Open(ctx, schema); err != nil {
 		return nil, err
@@ -80,10 +105,11 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if s.log, err = eventlog.Open(ctx, s.db, eventlog.Config{Service: schema, Partitions: partitions}); err != nil {
 		return nil, err
 	}
-	catalogue := plans.Default()
 	s.store = store.New(s.db, s.log)
-	s.stripe = stripeapi.New(stripeapi.Config{Key: s.settings.APIKey, Base: s.settings.APIBase, Catalogue: catalogue})
-	s.app = app.New(s.store, s.stripe, catalogue, time.Now)
+	s.stripe = stripeapi.New(stripeapi.Config{
+		Key: s.settings.APIKey, Base: s.settings.APIBase, Catalogue: offer.Plans, Usage: offer.Usage, Rate: s.settings.Rate,
+	})
+	s.app = app.New(s.store, s.stripe, offer.Plans, time.Now)
 	deps.Mux.Handle(webhook.Path, webhook.Handler(secrets, s.store))
 	return s, nil
 }
@@ -108,7 +134,23 @@ func (s *Service) Run(ctx context.Context) error {
 		webhook.Poll(ctx, s.stripe, s.store, s.settings.PollInterval)
 		return nil
 	})
+	g.Go(func() error { return s.bus.Answer(ctx, query.BillingQuote, s.quote) })
+	g.Go(func() error {
+		prune.Daily(ctx, "webhook events", s.store.PruneNotices)
+		return nil
+	})
 	return g.Wait()
+}
+
+// quote answers what a change of plan would cost.
+func (s *Service) quote(ctx context.Context, question []byte) (any, error) {
+	var q query.QuoteRequest
+	if err := json.Unmarshal(question, &q); err != nil {
+		return nil, fmt.Errorf("read the question: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, quoteTimeout)
+	defer cancel()
+	return s.app.Quote(ctx, q)
 }
 
 func (s *Service) react(ctx context.Context, consumer, subjects string) error {

@@ -61,6 +61,19 @@ func (s *Store) Missing(ctx context.Context, notices []plan.Notice) ([]plan.Noti
 	}), nil
 }
 
+// PruneNotices forgets up to limit events that are older than 35 days, and returns how many. Nothing brings such an event
+// again: Stripe lists events for 30 days and delivers a webhook for 3 at most ("Receive Stripe events in your webhook
+// endpoint", retries).
+func (s *Store) PruneNotices(ctx context.Context, limit int) (int, error) {
+	tag, err := s.db.Exec(ctx, `DELETE FROM webhook_events WHERE event_id IN (
+		SELECT event_id FROM webhook_events WHERE received_at < now() - interval '35 days'
+		ORDER BY received_at LIMIT $1 FOR UPDATE SKIP LOCKED)`, limit)
+	if err != nil {
+		return 0, fmt.Errorf("prune Stripe's events: %w", err)
+	}
+	return int(tag.RowsAffected()), nil
+}
+
 // tenantOf trusts the accounts before the metadata, which a person may have edited.
 func tenantOf(ctx context.Context, tx pgx.Tx, n plan.Notice) (string, error) {
 	var tenant string

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/webhook"
@@ -21,6 +22,10 @@ import (
 
 // Path is where Stripe's webhook endpoint points to.
 const Path = "POST /webhooks/stripe"
+
+// storeTimeout bounds the storing of an event: Stripe has its answer within a second, be it that the event has to come
+// again. One that was stored all the same is stored once.
+const storeTimeout = 900 * time.Millisecond
 
 // maxBody bounds an event, in bytes. An invoice with many lines passes the 64 KiB that hold elsewhere.
 const maxBody = 1 << 20
@@ -61,7 +66,9 @@ func Handler(secrets []string, taker Taker) http.Handler {
 			problem.Write(w, r, problem.New(http.StatusBadRequest, "invalid_webhook", err.Error()))
 			return
 		}
-		if err := taker.Take(r.Context(), n); err != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+		defer cancel()
+		if err := taker.Take(ctx, n); err != nil {
 			slog.ErrorContext(r.Context(), "a webhook cannot be stored; Stripe delivers it again", "event", n.EventID, "error", err)
 			problem.Write(w, r, problem.New(http.StatusServiceUnavailable, "unavailable", "the event cannot be stored now: deliver it again"))
 			return

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	stripewebhook "github.com/stripe/stripe-go/v76/webhook"
@@ -116,6 +117,28 @@ func TestStripeIsAskedToDeliverAgain(t *testing.T) {
 	if status != http.StatusServiceUnavailable || strings.Contains(text, "database") {
 		t.Errorf("answer %d %s, want 503 that tells nothing of the inside", status, text)
 	}
+}
+
+// TestAnswerComesWithinASecond: Stripe gives up on an endpoint that is slow, and delivers again to one that says so.
+func TestAnswerComesWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhooks/stripe", strings.NewReader(invoicePaid))
+		r.Header.Set("Stripe-Signature", sign(invoicePaid, "new", time.Now()))
+		w := httptest.NewRecorder()
+		begun := time.Now()
+		webhook.Handler([]string{"new"}, stuck{}).ServeHTTP(w, r)
+		if took := time.Since(begun); w.Code != http.StatusServiceUnavailable || took >= time.Second {
+			t.Errorf("answer %d after %v, want 503 within a second", w.Code, took)
+		}
+	})
+}
+
+// stuck is a store that waits for a lock.
+type stuck struct{}
+
+func (stuck) Take(ctx context.Context, _ plan.Notice) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func TestSecrets(t *testing.T) {

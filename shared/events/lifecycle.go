@@ -13,6 +13,10 @@ type Change struct {
 	To   string `json:"to_state"`
 	// Reason is what the actor gave, or why the system acted. People write it: show it, never branch on it.
 	Reason string `json:"reason,omitempty"`
+	// ReadOnlyUntil stands in every event while a step runs whose participant may not be written to: gates refuse writes
+	// until an event comes without it, and never longer than until then. Each event says it anew, so that whoever knows
+	// the newest one alone is not mistaken.
+	ReadOnlyUntil *time.Time `json:"read_only_until,omitempty"`
 }
 
 // ChangeOf reads the Change out of an event's data; events of other services have none and give the zero value.

@@ -78,8 +78,8 @@ type DowngradeCancelled struct {
 	Plan        string `json:"plan"`
 	// Violations are the limits of Plan that the usage had outgrown when the change fell due.
 	Violations []Violation `json:"violations,omitempty"`
-	// Superseded: a command that follows in the log takes its place and says what is to be paid. Without it the tenant
-	// stays on the plan that it has, and pays for that.
+	// Superseded: the tenant does not stay on the plan that it had - it leaves, or has come back on another one - so that a
+	// price that Stripe has lowered already is not to be raised again.
 	Superseded bool `json:"superseded,omitempty"`
 }
 

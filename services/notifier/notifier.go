@@ -1,10 +1,12 @@
-// Package notifier is the service that tells people what happens to their tenant, once per event, by mail.
+// Package notifier is the service that tells people by mail what happens to their tenant, once per event, and reminds them
+// of what is going to happen unless they act.
 package notifier
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net/mail"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -19,10 +21,15 @@ import (
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
 	"tenure/shared/runner"
+	"tenure/shared/vault"
 )
 
-// schema is the service's own in PostgreSQL, and its name on the bus.
-const schema = "notifier"
+const (
+	// schema is the service's own in PostgreSQL, and its name on the bus.
+	schema = "notifier"
+	// factsConsumer takes what other services than the lifecycle tell.
+	factsConsumer = "notifier-facts"
+)
 
 // settings of the service, from the environment.
 type settings struct {
@@ -32,6 +39,20 @@ type settings struct {
 	From string `env:"TENURE_MAIL_FROM" envDefault:"Tenure <tenure@localhost>"`
 	// PublicURL is where people reach Tenure, for the links in mails; empty is this process's own address.
 	PublicURL string `env:"TENURE_PUBLIC_URL"`
+	// OperatorMail is who is told when Tenure cannot go on by itself; empty is nobody.
+	OperatorMail string `env:"TENURE_OPERATOR_MAIL"`
+}
+
+// operator reads OperatorMail, "Name <address>" or an address alone.
+func (s settings) operator() (vault.Contact, error) {
+	if s.OperatorMail == "" {
+		return vault.Contact{}, nil
+	}
+	address, err := mail.ParseAddress(s.OperatorMail)
+	if err != nil {
+		return vault.Contact{}, fmt.Errorf("TENURE_OPERATOR_MAIL: %w", err)
+	}
+	return vault.Contact{Name: address.Name, Email: address.Address}, nil
 }
 
 // Service is the running part.
@@ -59,6 +80,10 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	operator, err := settings.operator()
+	if err != nil {
+		return nil, err
+	}
 	s := &Service{bus: deps.Bus}
 	if s.db, err = deps.Open(ctx, schema); err != nil {
 		return nil, err
@@ -72,8 +97,10 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if s.log, err = eventlog.Open(ctx, s.db, eventlog.Config{Service: schema}); err != nil {
 		return nil, err
 	}
-	s.reactor = app.NewReactor(s.db, deps.Vault)
-	s.sender = app.NewSender(s.db, deps.Vault, s.log, smtp, strings.TrimRight(settings.PublicURL, "/"))
+	s.reactor = app.NewReactor(s.db, deps.Vault, message.Rules{Day: deps.Day}, operator.Email != "")
+	s.sender = app.NewSender(s.db, deps.Vault, s.log, smtp, app.House{
+		BaseURL: strings.TrimRight(settings.PublicURL, "/"), Operator: operator,
+	})
 	return s, nil
 }
 
@@ -82,14 +109,18 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.log.Relay(ctx, s.bus) })
 	g.Go(func() error { return s.sender.Run(ctx) })
-	g.Go(func() error {
-		// All of the lifecycle's events, to see gaps; what the other services report comes back as one of these.
-		return s.bus.Consume(ctx, bus.ConsumerConfig{
-			Name: schema, Stream: bus.StreamEvents, Filters: []string{"tenure.events.lifecycle.>"},
-			Handler: inbox.Reactor(s.db, schema, message.Wants, s.reactor.React, s.sender.Kick),
-		})
-	})
+	// All of a service's events, wanted or not: only so do gaps in their sequences show. The facts go by themselves, so that
+	// a tenant's many reports of usage do not keep it from hearing of its suspension.
+	g.Go(func() error { return s.react(ctx, schema, "tenure.events.lifecycle.>") })
+	g.Go(func() error { return s.react(ctx, factsConsumer, "tenure.events.billing.>", "tenure.events.export.>") })
 	return g.Wait()
+}
+
+func (s *Service) react(ctx context.Context, consumer string, subjects ...string) error {
+	return s.bus.Consume(ctx, bus.ConsumerConfig{
+		Name: consumer, Stream: bus.StreamEvents, Filters: subjects,
+		Handler: inbox.Reactor(s.db, consumer, message.Wants, s.reactor.React, s.sender.Kick),
+	})
 }
 
 // Ready implements runner.Service. The mail server is not asked: without it messages are still taken in, and wait.

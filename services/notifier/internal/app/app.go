@@ -17,18 +17,25 @@ import (
 
 // Reactor stores the messages that events ask for.
 type Reactor struct {
-	db    *pgxpool.Pool
-	vault *vault.Vault
+	db       *pgxpool.Pool
+	vault    *vault.Vault
+	rules    message.Rules
+	operator bool
 }
 
-// NewReactor returns a reactor on the notifier's database.
-func NewReactor(db *pgxpool.Pool, v *vault.Vault) *Reactor { return &Reactor{db, v} }
+// NewReactor returns a reactor on the notifier's database. operator is whether there is one to be alerted.
+func NewReactor(db *pgxpool.Pool, v *vault.Vault, rules message.Rules, operator bool) *Reactor {
+	return &Reactor{db, v, rules, operator}
+}
 
 // React implements inbox.React.
 func (r *Reactor) React(ctx context.Context, e events.Event) (inbox.Commit, error) {
-	reaction, err := message.ReactionTo(e)
+	reaction, err := r.rules.ReactionTo(e)
 	if err != nil {
 		return nil, err
+	}
+	if !r.operator {
+		reaction.Alert = nil
 	}
 	var contact *vault.Contact
 	if len(reaction.Hold) > 0 {

@@ -38,17 +38,25 @@ const (
 
 // Sender sends stored messages. Several of them, in one process or many, share the work.
 type Sender struct {
-	db      *pgxpool.Pool
-	vault   *vault.Vault
-	log     *eventlog.Log
-	smtp    *channel.SMTP
-	baseURL string
-	wake    chan struct{}
+	db    *pgxpool.Pool
+	vault *vault.Vault
+	log   *eventlog.Log
+	smtp  *channel.SMTP
+	house House
+	wake  chan struct{}
 }
 
-// NewSender returns a sender that Run starts. baseURL is where people reach Tenure.
-func NewSender(db *pgxpool.Pool, v *vault.Vault, log *eventlog.Log, smtp *channel.SMTP, baseURL string) *Sender {
-	return &Sender{db: db, vault: v, log: log, smtp: smtp, baseURL: baseURL, wake: make(chan struct{}, 1)}
+// House is what is the same in all mails.
+type House struct {
+	// BaseURL is where people reach Tenure, without a slash at the end.
+	BaseURL string
+	// Operator is whom alerts reach; without an address nobody.
+	Operator vault.Contact
+}
+
+// NewSender returns a sender that Run starts.
+func NewSender(db *pgxpool.Pool, v *vault.Vault, log *eventlog.Log, smtp *channel.SMTP, house House) *Sender {
+	return &Sender{db: db, vault: v, log: log, smtp: smtp, house: house, wake: make(chan struct{}, 1)}
 }
 
 // Kick says that there is something to send. It never blocks.
@@ -142,11 +150,11 @@ func ids(messages []store.Message) []string {
 	return out
 }
 
-// contacts are those of all the messages that do not carry their own.
+// contacts are those of the tenants whose messages do not carry their own.
 func (s *Sender) contacts(ctx context.Context, due []store.Message) (map[string]vault.Contact, error) {
 	var tenants []string
 	for _, m := range due {
-		if m.Contact == nil {
+		if m.Recipient == store.Owner && m.Contact == nil {
 			tenants = append(tenants, m.Tenant)
 		}
 	}
@@ -158,23 +166,21 @@ func (s *Sender) contacts(ctx context.Context, due []store.Message) (map[string]
 
 // send deals with one message: sent, failed for good, or due later. An error concerns all messages, not this one.
 func (s *Sender) send(ctx context.Context, session *channel.Session, m store.Message, contacts map[string]vault.Contact) error {
-	// The world may have turned since the batch was claimed: no farewell to a tenant that has come back.
-	if queued, err := store.StillQueued(ctx, s.db, m.ID); err != nil || !queued {
+	// The world may have turned since the batch was claimed: no farewell to a tenant that has come back, no reminder to
+	// one that has paid.
+	if due, err := store.StillDue(ctx, s.db, m.ID); err != nil || !due {
 		return err
 	}
-	contact, known := contacts[m.Tenant]
-	if m.Contact != nil {
-		contact, known = *m.Contact, true
-	}
+	contact, known := s.recipient(m, contacts)
 	if !known {
-		return s.end(ctx, m, "the tenant has no contact")
+		return s.end(ctx, m, "the "+string(m.Recipient)+" has no address")
 	}
-	mail, err := message.Render(m.Template, message.View{Facts: m.Facts, Tenant: m.Tenant, Name: contact.Name, BaseURL: s.baseURL})
+	mail, err := message.Render(m.Template, message.View{Facts: m.Facts, Tenant: m.Tenant, Name: contact.Name, BaseURL: s.house.BaseURL})
 	if err != nil {
 		return s.end(ctx, m, err.Error())
 	}
 	err = session.Send(channel.Letter{
-		ID: m.ID, To: contact.Email, Name: contact.Name, Date: m.CreatedAt,
+		ID: m.ID, To: contact.Email, Name: contact.Name, Date: m.DueAt,
 		Subject: mail.Subject, Text: mail.Text, HTML: mail.HTML,
 	})
 	switch {
@@ -184,10 +190,22 @@ func (s *Sender) send(ctx context.Context, session *channel.Session, m store.Mes
 		return err
 	case fault.IsPermanent(err):
 		return s.end(ctx, m, err.Error())
-	case time.Since(m.CreatedAt) > giveUpAfter:
+	case time.Since(m.DueAt) > giveUpAfter:
 		return s.end(ctx, m, "given up: "+err.Error())
 	}
 	return store.Postpone(ctx, s.db, []string{m.ID}, err.Error(), backoff(m.Attempts), true)
+}
+
+// recipient is whom to reach; false where nobody is known.
+func (s *Sender) recipient(m store.Message, contacts map[string]vault.Contact) (vault.Contact, bool) {
+	switch {
+	case m.Recipient == store.Operator:
+		return s.house.Operator, s.house.Operator.Email != ""
+	case m.Contact != nil:
+		return *m.Contact, true
+	}
+	contact, known := contacts[m.Tenant]
+	return contact, known
 }
 
 // backoff doubles from two seconds to ten minutes.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,15 @@ var asked = []struct {
 	{&events.PaymentPastDue{}, message.Draft{message.PaymentFailed, message.Facts{}}},
 	{&events.TenantSuspended{Blocks: blocks("payment")}, message.Draft{message.Suspended, message.Facts{Cause: "payment"}}},
 	{&events.TenantSuspended{Blocks: blocks("payment", "abuse")}, message.Draft{message.Suspended, message.Facts{Cause: "admin"}}},
-	{&events.TrialExpired{Blocks: blocks("trial")}, message.Draft{message.Suspended, message.Facts{Cause: "trial"}}},
+	{&events.TenantSuspended{Blocks: blocks("payment", "trial")}, message.Draft{message.Suspended, message.Facts{Cause: "payment"}}},
+	{&events.TenantSuspended{Blocks: blocks("trial")}, message.Draft{message.TrialEnded, message.Facts{}}},
+	{&events.TrialExpired{Blocks: blocks("trial")}, message.Draft{message.TrialEnded, message.Facts{}}},
+	{&events.TrialExpired{Blocks: blocks("trial", "admin")}, message.Draft{message.Suspended, message.Facts{Cause: "admin"}}},
+	{&events.ExemptionEnded{GraceEndsAt: &when}, message.Draft{message.PaymentFailed, message.Facts{Until: when}}},
+	{&events.UsageThresholdReached{Metric: "queries", Percent: 80, Usage: 8000, Limit: 10000, Plan: "starter", Period: "2026-08"},
+		message.Draft{message.UsageAlert, message.Facts{Metric: "queries", Percent: 80, Usage: 8000, Limit: 10000, Plan: "starter", Period: "2026-08"}}},
+	{&events.UsageThresholdReached{Metric: "storage_gb", Percent: 100, Usage: 5.004, Limit: 5, Plan: "starter"},
+		message.Draft{message.UsageAlert, message.Facts{Metric: "storage_gb", Percent: 100, Usage: 5.004, Limit: 5, Plan: "starter"}}},
 	{&events.PaymentRecovered{}, message.Draft{message.Recovered, message.Facts{}}},
 	{&events.ExportCompleted{ExportID: "exp-1"}, message.Draft{message.ExportReady, message.Facts{ExportID: "exp-1"}}},
 	{&events.DeletionRequested{ScheduledFor: when, RetentionDays: 30}, message.Draft{message.DeletionScheduled, message.Facts{Until: when, RetentionDays: 30}}},
@@ -46,16 +55,26 @@ func blocks(kinds ...string) (list []events.Block) {
 	return list
 }
 
+// rules are those of a deployment with days of 24 hours.
+var rules = message.Rules{Day: 24 * time.Hour}
+
+// reaction is that to an event at when, of nobody in particular.
 func reaction(t *testing.T, p events.Payload) message.Reaction {
+	t.Helper()
+	return reactionBy(t, "", p)
+}
+
+func reactionBy(t *testing.T, actor string, p events.Payload) message.Reaction {
 	t.Helper()
 	e, err := events.New(p, "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.Time, e.Actor = when, actor
 	if !message.Wants(e.Type) {
 		t.Fatalf("%s is not wanted", e.Type)
 	}
-	r, err := message.ReactionTo(e)
+	r, err := rules.ReactionTo(e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +95,11 @@ func TestTheLastMailIsHeldUntilThePurgeIsDone(t *testing.T) {
 	if len(begun.Send) != 0 || len(begun.Hold) != 1 || begun.Hold[0].Template != message.Deleted {
 		t.Errorf("at the start of the purge: %+v", begun)
 	}
-	if got, all := len(begun.Supersede), len(message.Templates()); got != all-1 {
-		t.Errorf("the purge takes back %d of %d mails", got, all)
+	for _, template := range message.Templates() {
+		survives := template == message.Deleted || template == message.OperatorAlert
+		if slices.Contains(begun.Supersede, template) == survives {
+			t.Errorf("the purge takes %q back: %v", template, !survives)
+		}
 	}
 	want := []message.Draft{{message.Deleted, message.Facts{Certificate: "certificates/acme/1.json"}}}
 	if diff := cmp.Diff(want, reaction(t, &events.TenantPurged{Certificate: "certificates/acme/1.json"}).Release); diff != "" {
@@ -85,19 +107,120 @@ func TestTheLastMailIsHeldUntilThePurgeIsDone(t *testing.T) {
 	}
 }
 
-func TestAReturnTakesFarewellsBack(t *testing.T) {
-	for _, event := range []events.Payload{&events.TenantReactivated{}, &events.ReactivationStarted{}, &events.DeletionCancelled{}} {
-		taken := map[message.Template]bool{}
-		for _, template := range reaction(t, event).Supersede {
-			taken[template] = true
-		}
-		for _, farewell := range []message.Template{message.Suspended, message.DeletionScheduled, message.PaymentFailed} {
-			if !taken[farewell] {
-				t.Errorf("after %s the mail %q may still leave", event.EventType(), farewell)
+// What an event does to mails that have not left yet.
+func TestMailsAreTakenBack(t *testing.T) {
+	var (
+		dunning  = []message.Template{message.PaymentFailed, message.PaymentReminder, message.PaymentLastCall}
+		partings = []message.Template{message.Suspended, message.TrialEnded, message.DeletionScheduled, message.DeletionReminder}
+		both     = append(slices.Clone(partings), dunning...)
+	)
+	for _, test := range []struct {
+		event                       events.Payload
+		supersede, holdBack, resume []message.Template
+	}{
+		{event: &events.PaymentRecovered{}, supersede: dunning},
+		{event: &events.TenantExempted{}, supersede: dunning},
+		{event: &events.TrialExpired{}, supersede: dunning},
+		{event: &events.PaymentPastDue{GraceEndsAt: &when}, supersede: append(slices.Clone(dunning), message.Recovered)},
+		{event: &events.TenantSuspended{Blocks: blocks("payment")}, supersede: append(slices.Clone(dunning), message.Recovered)},
+		{event: &events.TenantSuspended{Blocks: blocks("admin")}, supersede: []message.Template{message.Recovered}, holdBack: dunning},
+		{
+			event:     &events.DeletionRequested{},
+			supersede: []message.Template{message.Suspended, message.TrialEnded, message.DowngradeScheduled, message.UsageAlert},
+			holdBack:  dunning,
+		},
+		{event: &events.DeletionCancelled{}, holdBack: partings},
+		{event: &events.ReactivationStarted{}, holdBack: partings},
+		{event: &events.ReactivationFailed{}, resume: partings},
+		{event: &events.TenantReactivated{Change: events.Change{To: "active"}}, supersede: both},
+		{event: &events.TenantReactivated{Change: events.Change{To: "past_due"}}, supersede: partings, resume: dunning},
+		{event: &events.UpgradeCompleted{}, supersede: []message.Template{message.UsageAlert}},
+		{event: &events.DowngradeCancelled{}, supersede: []message.Template{message.DowngradeScheduled}},
+		{event: &events.DowngradeCompleted{}, supersede: []message.Template{message.DowngradeScheduled}},
+		{event: &events.TenantActivated{}, supersede: []message.Template{message.ProvisioningFailed}},
+	} {
+		got := reaction(t, test.event)
+		for _, change := range []struct {
+			what      string
+			got, want []message.Template
+		}{
+			{"superseded", got.Supersede, test.supersede}, {"held back", got.HoldBack, test.holdBack}, {"resumed", got.Resume, test.resume},
+		} {
+			if diff := cmp.Diff(sorted(change.want), sorted(change.got)); diff != "" {
+				t.Errorf("%s by %s (-want +got):\n%s", change.what, test.event.EventType(), diff)
 			}
 		}
-		if taken[message.Welcome] || taken[message.ExportReady] {
-			t.Errorf("%s takes back what is still true: %v", event.EventType(), taken)
+	}
+}
+
+func sorted(templates []message.Template) []message.Template {
+	return slices.Sorted(slices.Values(templates))
+}
+
+func TestLives(t *testing.T) {
+	for _, test := range []struct {
+		event events.Payload
+		want  message.Life
+	}{
+		{&events.TenantRegistered{Generation: 1}, message.Life{Generation: 1}},
+		{&events.TenantReborn{Generation: 2}, message.Life{Generation: 2}},
+		{&events.PurgeStarted{Generation: 2}, message.Life{Generation: 2, Ended: true}},
+	} {
+		got := reaction(t, test.event)
+		if diff := cmp.Diff(&test.want, got.Life); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.event.EventType(), diff)
+		}
+		if !slices.Contains(got.Supersede, message.PaymentReminder) || slices.Contains(got.Supersede, message.Deleted) {
+			t.Errorf("%s takes back %v", test.event.EventType(), got.Supersede)
+		}
+	}
+	if got := reaction(t, &events.PaymentRecovered{}).Life; got != nil {
+		t.Errorf("a payment is a life: %+v", got)
+	}
+}
+
+func TestWhoCallsAChangeOffIsNotTold(t *testing.T) {
+	told := message.Draft{message.DowngradeDropped, message.Facts{Plan: "starter", Reason: "it does not fit"}}
+	for _, test := range []struct {
+		actor, reason string
+		want          []message.Draft
+	}{
+		{"system:timer", "it does not fit", []message.Draft{told}},
+		{"service:billing", "it does not fit", []message.Draft{told}},
+		{"service:billing", "", nil}, // it makes way for another change
+		{"operator:ops", "it does not fit", nil},
+		{"tenant:acme", "we stay", nil},
+	} {
+		p := &events.DowngradeCancelled{Change: events.Change{Reason: test.reason}, Plan: "starter"}
+		if diff := cmp.Diff(test.want, reactionBy(t, test.actor, p).Send); diff != "" {
+			t.Errorf("%s, %q (-want +got):\n%s", test.actor, test.reason, diff)
+		}
+	}
+}
+
+// alarming are the events that call an operator, and what he is told.
+var alarming = []struct {
+	event events.Payload
+	want  message.Facts
+}{
+	{&events.ProvisioningFailed{OperationID: "op-1", Error: "secret internals"}, message.Facts{Event: "provisioning.failed", OperationID: "op-1"}},
+	{&events.UpgradeStuck{OperationID: "op-1", Error: "secret internals"}, message.Facts{Event: "upgrade.stuck", OperationID: "op-1"}},
+	{&events.DowngradeStuck{OperationID: "op-1", Error: "secret internals"}, message.Facts{Event: "downgrade.stuck", OperationID: "op-1"}},
+	{&events.ComplianceViolation{Kind: "purge_late", Detail: "details"}, message.Facts{Event: "compliance.violation", Kind: "purge_late"}},
+	{&events.DriftFound{Kind: "plan_differs", Detail: "details", SubscriptionID: "sub_1", Plan: "starter", LivePlan: "professional"},
+		message.Facts{Event: "drift.found", Kind: "plan_differs", SubscriptionID: "sub_1", Plan: "starter", LivePlan: "professional"}},
+}
+
+func TestEventsCallAnOperator(t *testing.T) {
+	for _, test := range alarming {
+		want := []message.Draft{{message.OperatorAlert, test.want}}
+		if diff := cmp.Diff(want, reaction(t, test.event).Alert); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.event.EventType(), diff)
+		}
+	}
+	for _, calm := range []events.Payload{&events.DriftFound{Kind: "left_schedule", Healed: true}, &events.TenantSuspended{}, &events.PurgeStarted{}} {
+		if got := reaction(t, calm).Alert; got != nil {
+			t.Errorf("%s calls an operator: %+v", calm.EventType(), got)
 		}
 	}
 }
@@ -107,7 +230,7 @@ func TestOtherEventsAskForNothing(t *testing.T) {
 		if message.Wants(eventType) {
 			t.Errorf("%q is wanted", eventType)
 		}
-		if r, err := message.ReactionTo(events.Event{Type: eventType}); err != nil || r.Send != nil {
+		if r, err := rules.ReactionTo(events.Event{Type: eventType}); err != nil || r.Send != nil {
 			t.Errorf("%q: %+v, %v", eventType, r, err)
 		}
 	}
@@ -115,16 +238,29 @@ func TestOtherEventsAskForNothing(t *testing.T) {
 
 func TestBrokenDataIsAnError(t *testing.T) {
 	e := events.Event{Type: (&events.TenantActivated{}).EventType(), Data: json.RawMessage(`[]`)}
-	if _, err := message.ReactionTo(e); err == nil {
+	if _, err := rules.ReactionTo(e); err == nil {
 		t.Error("an event that cannot be read asks for nothing in silence")
 	}
 }
 
 // The golden files show every mail as people get it.
 func TestMails(t *testing.T) {
-	drafts := []message.Draft{{message.Deleted, message.Facts{Certificate: "certificates/acme/1.json"}}}
+	drafts := []message.Draft{
+		{message.Deleted, message.Facts{Certificate: "certificates/acme/1.json"}},
+		{message.DowngradeDropped, message.Facts{Plan: "starter", Reason: "the tenant does not fit the plan any more"}},
+		{message.PaymentReminder, message.Facts{Until: when}},
+		{message.PaymentLastCall, message.Facts{Until: when}},
+		{message.DeletionReminder, message.Facts{Until: when}},
+		{message.DeletionReminder, message.Facts{Until: when, Last: true}},
+		{message.ExportExpiring, message.Facts{Until: when, ExportID: "exp-1"}},
+	}
 	for _, test := range asked {
-		drafts = append(drafts, test.want)
+		if !slices.Contains(drafts, test.want) {
+			drafts = append(drafts, test.want)
+		}
+	}
+	for _, test := range alarming {
+		drafts = append(drafts, message.Draft{message.OperatorAlert, test.want})
 	}
 	count := map[message.Template]int{}
 	for _, d := range drafts {

@@ -5,6 +5,8 @@ import (
 	"embed"
 	"fmt"
 	htmltemplate "html/template"
+	"math"
+	"strconv"
 	"strings"
 	"text/template"
 	"time"
@@ -42,14 +44,42 @@ func parseTexts(dir string) map[Template]*template.Template {
 	out := map[Template]*template.Template{}
 	for _, t := range Templates() {
 		name := string(t) + ".txt"
-		parsed := template.New(name).Option("missingkey=error").Funcs(template.FuncMap{"date": date})
+		parsed := template.New(name).Option("missingkey=error").Funcs(words)
 		out[t] = template.Must(parsed.ParseFS(files, dir+"/"+name))
 	}
 	return out
 }
 
+// words are the functions that write facts for people.
+var words = template.FuncMap{"date": date, "month": month, "noun": noun, "number": number, "unit": unit}
+
 // date writes a time for people anywhere.
 func date(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
+
+// month writes a calendar month, 2026-08, in words.
+func month(period string) string {
+	t, err := time.Parse("2006-01", period)
+	if err != nil {
+		return period
+	}
+	return t.Format("January 2006")
+}
+
+// number writes a count as it is and a measure with two decimals at most.
+func number(n float64) string { return strconv.FormatFloat(math.Round(n*100)/100, 'f', -1, 64) }
+
+// noun names what a metric is about: the storage of storage_gb.
+func noun(metric string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(metric, "_gb"), "_", " ")
+}
+
+// unit names what a metric counts.
+func unit(metric string) string {
+	if strings.HasSuffix(metric, "_gb") {
+		return "GB of " + noun(metric)
+	}
+	return noun(metric)
+}
 
 // Render writes one mail.
 func Render(t Template, v View) (Mail, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -17,9 +18,15 @@ import (
 	"tenure/shared/vault"
 )
 
-// owner is the one recipient there is: the tenant's contact. Ids are made of this role and not of the address, which
-// would outlive its deletion in them, and which may change between two tries.
-const owner = "owner"
+// Recipient is the role of whom a message reaches. Ids are made of it and not of the address, which would outlive its
+// deletion in them, and which may change between two tries.
+type Recipient string
+
+// The recipients.
+const (
+	Owner    Recipient = "owner" // the tenant's contact
+	Operator Recipient = "operator"
+)
 
 // Message is a row that is to be sent.
 type Message struct {
@@ -29,54 +36,73 @@ type Message struct {
 	Facts         message.Facts
 	EventID       string
 	CorrelationID string
+	Recipient     Recipient
 	// Contact is set on a message that outlives the vault's.
-	Contact   *vault.Contact
-	Attempts  int
-	CreatedAt time.Time
+	Contact  *vault.Contact
+	Attempts int
+	// DueAt is when it was meant to leave, whatever has delayed it since.
+	DueAt time.Time
 }
 
 // messageID is the same whenever the same event asks for the same mail.
-func messageID(e events.Event, t message.Template) string {
-	sum := sha256.Sum256([]byte(e.Source + "\n" + e.ID + "\n" + string(t) + "\n" + owner))
+func messageID(e events.Event, t message.Template, rung string, to Recipient) string {
+	name := e.Source + "\n" + e.ID + "\n" + string(t) + "\n" + string(to)
+	if rung != "" {
+		name += "\n" + rung
+	}
+	sum := sha256.Sum256([]byte(name))
 	return hex.EncodeToString(sum[:16])
 }
 
 // Store writes what an event asks for, in the transaction that claims it. contact is that of held messages; nil: nobody
 // is known.
 func Store(ctx context.Context, tx pgx.Tx, e events.Event, r message.Reaction, contact *vault.Contact) error {
-	if err := supersede(ctx, tx, e.Subject, r.Supersede); err != nil {
+	if err := begin(ctx, tx, e, r.Life); err != nil {
 		return err
 	}
-	for _, d := range r.Send {
-		if err := insert(ctx, tx, e, d, "queued", nil); err != nil {
-			return err
-		}
-	}
-	for _, d := range r.Hold {
-		if err := insert(ctx, tx, e, d, "held", contact); err != nil {
-			return err
-		}
+	if err := takeBack(ctx, tx, e.Subject, r); err != nil {
+		return err
 	}
 	for _, d := range r.Release {
 		if err := release(ctx, tx, e.Subject, d); err != nil {
 			return err
 		}
 	}
+	rows, err := rowsOf(ctx, tx, e, r, contact)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if err := insert(ctx, tx, e, row); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-func insert(ctx context.Context, tx pgx.Tx, e events.Event, d message.Draft, state string, contact *vault.Contact) error {
-	_, err := tx.Exec(ctx, `INSERT INTO messages (id, tenant_id, template, facts, event_id, correlation_id, state, contact)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING`,
-		messageID(e, d.Template), e.Subject, string(d.Template), d.Facts, e.ID, e.CorrelationID, state, contact)
-	if err != nil {
-		return fmt.Errorf("store message %s: %w", d.Template, err)
+// takeBack changes the state of messages that have not left yet.
+func takeBack(ctx context.Context, tx pgx.Tx, tenant string, r message.Reaction) error {
+	for _, change := range []struct {
+		templates []message.Template
+		sql       string
+	}{
+		{r.Supersede, `UPDATE messages SET state = 'superseded', contact = NULL, ended_at = now()
+			WHERE tenant_id = $1 AND template = ANY ($2) AND state IN ('held', 'queued')`},
+		{r.HoldBack, `UPDATE messages SET state = 'held' WHERE tenant_id = $1 AND template = ANY ($2) AND state = 'queued'`},
+		{r.Resume, `UPDATE messages SET state = 'queued' WHERE tenant_id = $1 AND template = ANY ($2) AND state = 'held'`},
+	} {
+		if len(change.templates) == 0 {
+			continue
+		}
+		if _, err := tx.Exec(ctx, change.sql, tenant, change.templates); err != nil {
+			return fmt.Errorf("take messages back: %w", err)
+		}
 	}
 	return nil
 }
 
 func release(ctx context.Context, tx pgx.Tx, tenant string, d message.Draft) error {
-	_, err := tx.Exec(ctx, `UPDATE messages SET state = 'queued', facts = $3, next_try_at = now()
+	_, err := tx.Exec(ctx, `UPDATE messages SET state = 'queued', facts = $3, due_at = now(), next_try_at = now()
 		WHERE tenant_id = $1 AND template = $2 AND state = 'held'`, tenant, string(d.Template), d.Facts)
 	if err != nil {
 		return fmt.Errorf("release message %s: %w", d.Template, err)
@@ -84,16 +110,59 @@ func release(ctx context.Context, tx pgx.Tx, tenant string, d message.Draft) err
 	return nil
 }
 
-func supersede(ctx context.Context, tx pgx.Tx, tenant string, templates []message.Template) error {
-	if len(templates) == 0 {
-		return nil
+// row is a message to insert. A reminder without times is due now and never too late.
+type row struct {
+	message.Reminder
+	to         Recipient
+	state      string
+	generation int64
+	contact    *vault.Contact
+}
+
+// rowsOf lists the messages that an event asks for. The tenant's are about its present life: what another service says
+// of a former one comes too late for anybody to hear it.
+func rowsOf(ctx context.Context, tx pgx.Tx, e events.Event, r message.Reaction, contact *vault.Contact) ([]row, error) {
+	var rows []row
+	for _, d := range r.Alert {
+		rows = append(rows, row{Reminder: message.Reminder{Draft: d}, to: Operator, state: "queued"})
 	}
-	_, err := tx.Exec(ctx, `UPDATE messages SET state = 'superseded', contact = NULL, ended_at = now()
-		WHERE tenant_id = $1 AND template = ANY ($2) AND state IN ('held', 'queued')`, tenant, templates)
+	if len(r.Send)+len(r.Schedule)+len(r.Hold) == 0 {
+		return rows, nil
+	}
+	life, err := lifeOf(ctx, tx, e.Subject)
+	if err != nil || e.Time.Before(life.bornAt) {
+		return rows, err
+	}
+	for _, d := range r.Send {
+		rows = append(rows, row{Reminder: message.Reminder{Draft: d}, to: Owner, state: "queued", generation: life.generation})
+	}
+	for _, reminder := range r.Schedule {
+		rows = append(rows, row{Reminder: reminder, to: Owner, state: "queued", generation: life.generation})
+	}
+	for _, d := range r.Hold {
+		rows = append(rows, row{message.Reminder{Draft: d}, Owner, "held", life.generation, contact})
+	}
+	return rows, nil
+}
+
+func insert(ctx context.Context, tx pgx.Tx, e events.Event, r row) error {
+	_, err := tx.Exec(ctx, `INSERT INTO messages (id, tenant_id, template, facts, event_id, correlation_id, recipient,
+			state, generation, contact, due_at, next_try_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, now()), coalesce($11, now()), $12)
+		ON CONFLICT (id) DO NOTHING`,
+		messageID(e, r.Template, r.Rung, r.to), e.Subject, string(r.Template), r.Facts, e.ID, e.CorrelationID, string(r.to),
+		r.state, r.generation, r.contact, timeOrNull(r.At), timeOrNull(r.Expires))
 	if err != nil {
-		return fmt.Errorf("supersede messages: %w", err)
+		return fmt.Errorf("store message %s: %w", r.Template, err)
 	}
 	return nil
+}
+
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // Claim takes up to limit messages that are due, for a lease: until it ends no other sender takes them. They are in the
@@ -102,7 +171,7 @@ func Claim(ctx context.Context, q pg.Querier, limit int, lease time.Duration) ([
 	rows, err := q.Query(ctx, `UPDATE messages SET next_try_at = now() + $2, attempts = attempts + 1
 		WHERE id IN (SELECT id FROM messages WHERE state = 'queued' AND next_try_at <= now()
 			ORDER BY next_try_at, created_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-		RETURNING id, tenant_id, template, facts, event_id, correlation_id, contact, attempts, created_at`, limit, lease)
+		RETURNING id, tenant_id, template, facts, event_id, correlation_id, recipient, contact, attempts, due_at`, limit, lease)
 	if err != nil {
 		return nil, fmt.Errorf("claim messages: %w", err)
 	}
@@ -111,18 +180,28 @@ func Claim(ctx context.Context, q pg.Querier, limit int, lease time.Duration) ([
 		return nil, fmt.Errorf("claim messages: %w", err)
 	}
 	// An UPDATE returns its rows in any order.
-	slices.SortFunc(claimed, func(a, b Message) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	slices.SortFunc(claimed, func(a, b Message) int { return a.DueAt.Compare(b.DueAt) })
 	return claimed, nil
 }
 
-// StillQueued reports whether the message is still to be sent: it may have been superseded since it was claimed.
-func StillQueued(ctx context.Context, q pg.Querier, id string) (bool, error) {
-	var queued bool
-	err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM messages WHERE id = $1 AND state = 'queued')`, id).Scan(&queued)
+// StillDue reports whether a claimed message is still to be sent: it may have been superseded since. One that is too
+// late, or about a life of the tenant that is over, is superseded now, unless it carries its own address: that is the
+// farewell to that very life.
+func StillDue(ctx context.Context, q pg.Querier, id string) (bool, error) {
+	var due bool
+	err := q.QueryRow(ctx, `
+		WITH judged AS (
+			SELECT m.id, coalesce(m.expires_at > now(), true) AND (m.recipient = 'operator' OR m.contact IS NOT NULL
+				OR m.generation = coalesce(t.generation, 0) AND NOT coalesce(t.gone, false)) AS due
+			FROM messages m LEFT JOIN tenants t USING (tenant_id) WHERE m.id = $1 AND m.state = 'queued'
+		), dropped AS (
+			UPDATE messages SET state = 'superseded', ended_at = now() WHERE id IN (SELECT id FROM judged WHERE NOT due)
+		)
+		SELECT coalesce((SELECT due FROM judged), false)`, id).Scan(&due)
 	if err != nil {
 		return false, fmt.Errorf("look up message %s: %w", id, err)
 	}
-	return queued, nil
+	return due, nil
 }
 
 // End closes a message for good, with the reason why it failed or none, and forgets whom it reached. It reports false
@@ -132,9 +211,9 @@ func End(ctx context.Context, tx pgx.Tx, id, failure string) (ended bool, err er
 	if failure != "" {
 		state = "failed"
 	}
-	// A message that was superseded while it was on its way has been sent all the same.
+	// A message that was taken back while it was on its way has been sent all the same.
 	tag, err := tx.Exec(ctx, `UPDATE messages SET state = $2, contact = NULL, error = nullif($3, ''), ended_at = now()
-		WHERE id = $1 AND state IN ('queued', 'superseded')`, id, state, failure)
+		WHERE id = $1 AND state IN ('held', 'queued', 'superseded')`, id, state, failure)
 	if err != nil {
 		return false, fmt.Errorf("end message %s: %w", id, err)
 	}
@@ -144,9 +223,42 @@ func End(ctx context.Context, tx pgx.Tx, id, failure string) (ended bool, err er
 // Postpone gives messages back for a later try. Those that never reached the server do not count the attempt.
 func Postpone(ctx context.Context, q pg.Querier, ids []string, reason string, after time.Duration, counts bool) error {
 	_, err := q.Exec(ctx, `UPDATE messages SET next_try_at = now() + $3, error = $2, attempts = attempts - CASE WHEN $4 THEN 0 ELSE 1 END
-		WHERE id = ANY ($1) AND state = 'queued'`, ids, reason, after, counts)
+		WHERE id = ANY ($1) AND state IN ('held', 'queued')`, ids, reason, after, counts)
 	if err != nil {
 		return fmt.Errorf("postpone messages: %w", err)
 	}
 	return nil
+}
+
+// life is a tenant's present one; the zero value where its beginning was never seen.
+type life struct {
+	generation int64
+	bornAt     time.Time
+}
+
+// begin notes that a life begins or ends.
+func begin(ctx context.Context, tx pgx.Tx, e events.Event, l *message.Life) error {
+	if l == nil {
+		return nil
+	}
+	bornAt := e.Time
+	if l.Ended {
+		bornAt = time.Time{} // only where the beginning was not seen
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO tenants AS t (tenant_id, generation, born_at, gone) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (tenant_id) DO UPDATE SET generation = EXCLUDED.generation, gone = EXCLUDED.gone,
+			born_at = CASE WHEN EXCLUDED.gone THEN t.born_at ELSE EXCLUDED.born_at END`,
+		e.Subject, l.Generation, bornAt, l.Ended)
+	if err != nil {
+		return fmt.Errorf("note the life of %s: %w", e.Subject, err)
+	}
+	return nil
+}
+
+func lifeOf(ctx context.Context, q pg.Querier, tenant string) (l life, err error) {
+	err = q.QueryRow(ctx, `SELECT generation, born_at FROM tenants WHERE tenant_id = $1`, tenant).Scan(&l.generation, &l.bornAt)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return life{}, fmt.Errorf("look up the life of %s: %w", tenant, err)
+	}
+	return l, nil
 }

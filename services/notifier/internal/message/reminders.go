@@ -1,0 +1,67 @@
+package message
+
+import (
+	"time"
+
+	"tenure/shared/events"
+)
+
+// statePastDue is the lifecycle's word for a tenant in its grace.
+const statePastDue = "past_due"
+
+// pastDue begins the dunning of a tenant with a grace. One that is exempt hears of the failed payment once, and is not
+// threatened with anything.
+func pastDue(o occasion, p *events.PaymentPastDue) Reaction {
+	switch {
+	case p.GraceEndsAt != nil:
+		return graceBegins(o.at, *p.GraceEndsAt)
+	case p.From == statePastDue:
+		return Reaction{Supersede: dunning} // exempted within the grace: it has been told of the payment
+	}
+	return Reaction{Send: send(PaymentFailed, Facts{}), Supersede: append([]Template{Recovered}, dunning...)}
+}
+
+// graceBegins tells of the failed payment now, and again after one and two thirds of the grace and with the last seventh,
+// which is a day of the usual week.
+func graceBegins(from, end time.Time) Reaction {
+	grace, facts := end.Sub(from), Facts{Until: end}
+	return Reaction{
+		Send:      send(PaymentFailed, facts),
+		Supersede: append([]Template{Recovered}, dunning...),
+		Schedule: ladder(from, end,
+			Reminder{Draft: Draft{PaymentReminder, facts}, Rung: "1/3", At: from.Add(grace / 3)},
+			Reminder{Draft: Draft{PaymentReminder, facts}, Rung: "2/3", At: from.Add(grace * 2 / 3)},
+			Reminder{Draft: Draft{PaymentLastCall, facts}, Rung: "6/7", At: end.Add(-grace / 7)},
+		),
+	}
+}
+
+func deletionReminders(o occasion, due time.Time) []Reminder {
+	return ladder(o.at, due,
+		Reminder{Draft: Draft{DeletionReminder, Facts{Until: due}}, Rung: "7d", At: due.Add(-7 * o.day)},
+		Reminder{Draft: Draft{DeletionReminder, Facts{Until: due, Last: true}}, Rung: "1d", At: due.Add(-o.day)},
+	)
+}
+
+func expiryReminder(o occasion, p *events.ArchiveCompleted) []Reminder {
+	return ladder(o.at, p.ExpiresAt, Reminder{
+		Draft: Draft{ExportExpiring, Facts{ExportID: p.ExportID, Until: p.ExpiresAt}}, Rung: "1d", At: p.ExpiresAt.Add(-o.day),
+	})
+}
+
+// ladder orders reminders of what comes at end, the earliest first: each is worth sending until the next is due, so that
+// they do not come all at once when the mail server was away. Those that do not lie ahead of from are left out, for the
+// mail of the event itself says the same.
+func ladder(from, end time.Time, rungs ...Reminder) []Reminder {
+	var ahead []Reminder
+	for i, r := range rungs {
+		r.Expires = end
+		if i+1 < len(rungs) {
+			r.Expires = rungs[i+1].At
+		}
+		if r.At.After(from) {
+			ahead = append(ahead, r)
+		}
+	}
+	return ahead
+}

@@ -2,7 +2,9 @@ package stripesim
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,38 +35,87 @@ type task struct {
 	ID   string `json:"id"`
 }
 
-// clock is real time and an offset that only grows. Every transaction reads it, so
-// it has no lock that a transaction would have to wait for.
+// clock is real time and an offset that only grows. Frozen, it shows a moment that
+// Advance alone moves, so that a test knows to the second what is prorated. Every
+// transaction reads it, so it has no lock that a transaction would have to wait for.
 type clock struct {
-	offset atomic.Int64 // nanoseconds
-	// advancing lets one advance at a time walk through what falls due.
+	reading atomic.Pointer[reading]
+	// advancing lets one call at a time move the clock.
 	advancing sync.Mutex
 }
 
-func (c *clock) ahead() time.Duration { return time.Duration(c.offset.Load()) }
+type reading struct {
+	offset time.Duration
+	frozen *time.Time // nil: it runs
+}
 
-func (c *clock) now() time.Time { return time.Now().Add(c.ahead()) }
+func (c *clock) now() time.Time {
+	if frozen := c.reading.Load().frozen; frozen != nil {
+		return *frozen
+	}
+	return c.running()
+}
+
+// running goes on while the clock is frozen: it is the network's time, by which
+// webhooks are sent again.
+func (c *clock) running() time.Time { return time.Now().Add(c.reading.Load().offset) }
+
+// until is how long it takes for a moment to come by itself; forever when frozen.
+func (c *clock) until(moment time.Time) time.Duration {
+	if c.reading.Load().frozen != nil {
+		return math.MaxInt64
+	}
+	return moment.Sub(c.running())
+}
 
 func (c *clock) load(t *store.Tx) error {
-	var offset time.Duration
-	err := t.Value("clock offset", &offset)
-	c.offset.Store(int64(offset))
+	var r reading
+	err := errors.Join(t.Value("clock offset", &r.offset), t.Value("clock frozen", &r.frozen))
+	c.reading.Store(&r)
 	return err
 }
 
-// setClock stores the offset at which it is now moment; it never goes back.
-// Only Advance calls it.
-func (s *Server) setClock(moment time.Time) error {
-	offset := time.Until(moment)
-	if offset <= s.clock.ahead() {
-		return nil
-	}
-	err := s.db.Update(func(t *store.Tx) error { return t.SetValue("clock offset", offset) })
+func (s *Server) storeClock(r reading) error {
+	err := s.db.Update(func(t *store.Tx) error {
+		return errors.Join(t.SetValue("clock offset", r.offset), t.SetValue("clock frozen", r.frozen))
+	})
 	if err != nil {
 		return fmt.Errorf("store the clock: %w", err)
 	}
-	s.clock.offset.Store(int64(offset))
+	s.clock.reading.Store(&r)
 	return nil
+}
+
+// setClock makes it moment; it never goes back. Only Advance calls it.
+func (s *Server) setClock(moment time.Time) error {
+	r := *s.clock.reading.Load()
+	by := moment.Sub(s.clock.now())
+	if by <= 0 {
+		return nil
+	}
+	r.offset += by
+	if r.frozen != nil {
+		r.frozen = &moment
+	}
+	return s.storeClock(r)
+}
+
+// Freeze stops the clock at the current second, or lets it run again: it then
+// shows the time that has passed meanwhile, too.
+func (s *Server) Freeze(frozen bool) error {
+	s.clock.advancing.Lock()
+	defer s.clock.advancing.Unlock()
+	r := *s.clock.reading.Load()
+	if frozen == (r.frozen != nil) {
+		return nil
+	}
+	r.frozen = nil
+	if frozen {
+		moment := s.clock.now().Truncate(time.Second).UTC()
+		r.frozen = &moment
+	}
+	defer s.notify()
+	return s.storeClock(r)
 }
 
 // Advance moves the clock through every moment at which something falls due, in
@@ -110,7 +161,7 @@ func (s *Server) runClock(ctx context.Context) {
 			}
 			continue
 		case ok:
-			wait = min(wait, time.Until(time.Unix(next.Due, 0).Add(-s.clock.ahead())))
+			wait = min(wait, s.clock.until(time.Unix(next.Due, 0)))
 		}
 		sleep(ctx, changed, wait)
 	}

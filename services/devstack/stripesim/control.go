@@ -262,16 +262,30 @@ func (t *tx) payOpen(cus *customer, paid *[]attempted) error {
 	return nil
 }
 
+// controlClock moves the clock, or freezes it and lets it go again. It does not
+// answer before all that fell due has happened.
 func (s *Server) controlClock(r *http.Request) (any, error) {
 	var move struct {
 		Advance string `json:"advance"`
+		Freeze  *bool  `json:"freeze"`
 	}
 	if err := decodeJSON(r, &move); err != nil {
 		return nil, err
 	}
-	by, err := time.ParseDuration(move.Advance)
-	if err != nil || by < 0 {
-		return nil, fmt.Errorf("advance %q: want a duration forward, such as 720h", move.Advance)
+	if move.Advance == "" && move.Freeze == nil {
+		return nil, errors.New("say how far to advance, such as 720h, or whether to freeze: true or false")
+	}
+	var by time.Duration
+	if move.Advance != "" {
+		var err error
+		if by, err = time.ParseDuration(move.Advance); err != nil || by < 0 {
+			return nil, fmt.Errorf("advance %q: want a duration forward, such as 720h", move.Advance)
+		}
+	}
+	if move.Freeze != nil {
+		if err := s.Freeze(*move.Freeze); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.Advance(by); err != nil {
 		return nil, err
@@ -280,7 +294,7 @@ func (s *Server) controlClock(r *http.Request) (any, error) {
 }
 
 func (s *Server) showClock() map[string]any {
-	return map[string]any{"now": s.clock.now().UTC(), "advanced": s.clock.ahead().String()}
+	return map[string]any{"now": s.clock.now().UTC(), "frozen": s.clock.reading.Load().frozen != nil}
 }
 
 // controlDeliver posts an event at once, as often as asked, and answers the
@@ -296,7 +310,7 @@ func (s *Server) controlDeliver(r *http.Request) (any, error) {
 	if s.webhookURL() == "" {
 		return nil, errors.New("no webhook URL is configured")
 	}
-	client := &http.Client{Timeout: deliveryTimeout}
+	client := newDeliverer()
 	statuses := []int{}
 	for range again.Times {
 		status, err := s.send(r.Context(), client, again.EventID)

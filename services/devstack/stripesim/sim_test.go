@@ -287,6 +287,17 @@ func (e *endpoint) count(kind string) int {
 	return n
 }
 
+// order is when each event came.
+func (e *endpoint) order() map[string]int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	at := map[string]int{}
+	for i, event := range e.got {
+		at[event.ID] = i
+	}
+	return at
+}
+
 func must[T any](t *testing.T, v T, err error) T {
 	t.Helper()
 	if err != nil {

@@ -41,6 +41,10 @@ type Config struct {
 	WebhookSecrets string // comma-separated; events are signed with the first
 	APIKey         string // the only key that is let in; "" lets any in
 
+	// Shuffle is the seed of the disorder in which events are delivered, as Stripe
+	// promises no order; 0: as they happen, eight at once.
+	Shuffle uint64
+
 	// AfterRetries is what becomes of a subscription whose invoice stayed unpaid
 	// after the last retry: "unpaid" (the default), "past_due" or "canceled".
 	AfterRetries string

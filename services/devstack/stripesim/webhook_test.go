@@ -81,3 +81,28 @@ func TestADraftWaitsForItsWebhook(t *testing.T) {
 	s.advance(time.Minute)
 	s.until("the payment", func() bool { return s.net("acme") == 2*4900 })
 }
+
+func TestWebhooksCanBeShuffled(t *testing.T) {
+	e := receive(t, "whsec_first")
+	s := start(t, func(cfg *stripesim.Config) { cfg.Shuffle = 7 })
+	p := s.price("starter", 4900)
+	for range 5 {
+		s.subscribe("acme", p)
+	}
+	var events []struct{ ID string }
+	s.control(http.MethodGet, "/_sim/events", nil, &events)
+	s.server.SetWebhookURL(e.url) // all have waited for it
+	s.until("all events", func() bool { return len(e.order()) >= len(events) })
+	moved, place := 0, e.order()
+	equal(t, "deliveries", len(place), len(events))
+	for i, event := range events {
+		at, ok := place[event.ID]
+		if !ok {
+			t.Errorf("%s was not delivered", event.ID)
+		}
+		moved = max(moved, i-at)
+	}
+	if moved < 16 { // eight at once would lose the order a little by themselves
+		t.Errorf("no event came earlier than by %d places", moved)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync"
@@ -21,7 +22,8 @@ import (
 const (
 	queueWebhooks = "webhooks"
 
-	deliverers      = 8 // at once: enough to lose the order, as Stripe may
+	deliverers      = 8  // at once: enough to lose the order, as Stripe may
+	disorder        = 56 // how many more events a shuffle chooses from
 	deliveryTimeout = 10 * time.Second
 	deliveryLife    = 3 * 24 * 60 * 60 // seconds of the simulated clock
 	longestBackoff  = 60               // seconds
@@ -37,15 +39,26 @@ type delivery struct {
 // has confirmed it, so that a killed process sends it again.
 type dispatcher struct {
 	*Server
-	client http.Client
+	client *http.Client
 
-	mu   sync.Mutex
-	busy map[string]bool // keys of queue entries that are being sent
-	wg   sync.WaitGroup
+	mu      sync.Mutex
+	busy    map[string]bool // keys of queue entries that are being sent
+	shuffle *rand.Rand      // nil: in the order of the events
+	wg      sync.WaitGroup
+}
+
+// newDeliverer takes a redirect for an answer, as Stripe does: it is no 2xx.
+func newDeliverer() *http.Client {
+	return &http.Client{Timeout: deliveryTimeout, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 }
 
 func (s *Server) runWebhooks(ctx context.Context) {
-	d := &dispatcher{Server: s, client: http.Client{Timeout: deliveryTimeout}, busy: map[string]bool{}}
+	d := &dispatcher{Server: s, client: newDeliverer(), busy: map[string]bool{}}
+	if s.cfg.Shuffle != 0 {
+		d.shuffle = rand.New(rand.NewPCG(s.cfg.Shuffle, 0)) //nolint:gosec // disorder, not secrecy
+	}
 	defer d.wg.Wait()
 	for ctx.Err() == nil {
 		changed := s.watch()
@@ -82,25 +95,34 @@ func (d *dispatcher) dispatch(ctx context.Context) (wait time.Duration, err erro
 func (d *dispatcher) due() (due []store.Item, wait time.Duration, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	window := deliverers - len(d.busy)
+	if d.shuffle != nil {
+		window += disorder
+	}
 	wait = time.Hour
-	now := d.clock.now()
+	now := d.clock.running()
 	err = d.db.View(func(t *store.Tx) error {
 		for item := range t.Queue(queueWebhooks) {
-			if len(d.busy) >= deliverers {
-				return nil // the end of a delivery wakes the loop
-			}
-			if d.busy[item.Key] {
-				continue
-			}
 			if item.Due > now.Unix() {
 				wait = time.Unix(item.Due, 0).Sub(now)
 				return nil
 			}
-			d.busy[item.Key] = true
-			due = append(due, item)
+			if len(due) >= window {
+				return nil // the end of a delivery wakes the loop
+			}
+			if !d.busy[item.Key] {
+				due = append(due, item)
+			}
 		}
 		return nil
 	})
+	if d.shuffle != nil {
+		d.shuffle.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
+	}
+	due = due[:min(len(due), deliverers-len(d.busy))]
+	for _, item := range due {
+		d.busy[item.Key] = true
+	}
 	return due, wait, err
 }
 
@@ -110,7 +132,7 @@ func (d *dispatcher) deliver(ctx context.Context, item store.Item) error {
 	if err := json.Unmarshal(item.Data, &entry); err != nil {
 		return fmt.Errorf("decode a delivery: %w", err)
 	}
-	status, err := d.send(ctx, &d.client, entry.EventID)
+	status, err := d.send(ctx, d.client, entry.EventID)
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // Run ends: the entry stays
 	}
@@ -129,14 +151,15 @@ func (d *dispatcher) deliver(ctx context.Context, item store.Item) error {
 	})
 }
 
-// redeliver backs off on the simulated clock: 1, 2, 4 ... 60 seconds, for three
-// days. Stripe waits for longer; a stack under test must heal within a minute.
+// redeliver backs off: 1, 2, 4 ... 60 seconds, for three days. Stripe waits for
+// longer; a stack under test must heal within a minute, even while the clock is
+// frozen, and an advance of the clock brings the next try nearer.
 func (t *tx) redeliver(entry delivery) error {
 	e, err := store.Get[event](t.Tx, entry.EventID)
 	if err != nil {
 		return err
 	}
-	if t.now-e.Created > deliveryLife {
+	if t.server.clock.running().Unix()-e.Created > deliveryLife {
 		return nil
 	}
 	backoff := int64(longestBackoff)
@@ -144,7 +167,7 @@ func (t *tx) redeliver(entry delivery) error {
 		backoff = 1 << entry.Attempts
 	}
 	entry.Attempts++
-	return t.Enqueue(queueWebhooks, t.now+backoff, entry)
+	return t.Enqueue(queueWebhooks, t.server.clock.running().Unix()+backoff, entry)
 }
 
 // delivered counts the event as taken. An invoice waits for that: see finalizeDue.

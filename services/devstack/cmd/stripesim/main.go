@@ -30,6 +30,7 @@ func run() error {
 	flag.StringVar(&cfg.Dir, "dir", ".tenure/stripe", "directory of all state")
 	flag.StringVar(&cfg.Addr, "addr", "127.0.0.1:12111", "address to serve")
 	flag.StringVar(&cfg.WebhookURL, "webhook-url", "", "where events are posted; none: they wait")
+	flag.Uint64Var(&cfg.Shuffle, "shuffle", 0, "seed of the disorder in which events are posted; 0: as they happen")
 	flag.StringVar(&cfg.AfterRetries, "after-retries", "unpaid",
 		"what becomes of a subscription after the last failed payment: unpaid, past_due or canceled")
 	flag.Parse()

@@ -23,7 +23,9 @@ const (
 func (w *world) pastDue(tenant string) (graceEnds time.Time) {
 	w.t.Helper()
 	graceEnds = time.Now().Add(7 * day)
-	w.publish(tenant, &events.TenantRegistered{Generation: 1}, &events.PaymentPastDue{GraceEndsAt: &graceEnds})
+	w.publish(tenant, &events.TenantRegistered{Generation: 1}, &events.PaymentPastDue{
+		Change: events.Change{To: "past_due"}, GraceEndsAt: &graceEnds,
+	})
 	return graceEnds
 }
 

@@ -140,11 +140,12 @@ func (r Rules) ReactionTo(e events.Event) (Reaction, error) {
 		return Reaction{}, fmt.Errorf("message: %w", err)
 	}
 	var reaction Reaction
+	o := occasion{e.Time, e.Actor, r.Day}
 	if react := reactions[e.Type]; react != nil {
-		reaction = react(occasion{e.Time, e.Actor, r.Day}, payload)
+		reaction = react(o, payload)
 	}
 	if alarm := alarms[e.Type]; alarm != nil {
-		reaction.Alert = alarm(occasion{}, payload).Alert
+		reaction.Alert = alarm(o, payload).Alert
 	}
 	return reaction, nil
 }

@@ -16,7 +16,12 @@ import (
 	"tenure/shared/testkit"
 )
 
-var when = time.Date(2026, 8, 3, 14, 30, 0, 0, time.UTC)
+var (
+	when  = time.Date(2026, 8, 3, 14, 30, 0, 0, time.UTC)
+	later = when.Add(7 * day)
+)
+
+var pastDue = events.Change{To: "past_due"}
 
 // asked are events, and the mail that each leads to.
 var asked = []struct {
@@ -28,15 +33,15 @@ var asked = []struct {
 	{&events.UpgradeCompleted{FromPlan: "starter", Plan: "professional"}, message.Draft{message.PlanChanged, message.Facts{FromPlan: "starter", Plan: "professional"}}},
 	{&events.DowngradeCompleted{FromPlan: "starter", Plan: "free"}, message.Draft{message.PlanChanged, message.Facts{FromPlan: "starter", Plan: "free"}}},
 	{&events.DowngradeScheduled{FromPlan: "starter", Plan: "free", DueAt: when}, message.Draft{message.DowngradeScheduled, message.Facts{FromPlan: "starter", Plan: "free", Until: when}}},
-	{&events.PaymentPastDue{GraceEndsAt: &when}, message.Draft{message.PaymentFailed, message.Facts{Until: when}}},
-	{&events.PaymentPastDue{}, message.Draft{message.PaymentFailed, message.Facts{}}},
+	{&events.PaymentPastDue{Change: pastDue, GraceEndsAt: &later}, message.Draft{message.PaymentFailed, message.Facts{Until: later}}},
+	{&events.PaymentPastDue{Change: pastDue}, message.Draft{message.PaymentFailed, message.Facts{}}},
 	{&events.TenantSuspended{Blocks: blocks("payment")}, message.Draft{message.Suspended, message.Facts{Cause: "payment"}}},
 	{&events.TenantSuspended{Blocks: blocks("payment", "abuse")}, message.Draft{message.Suspended, message.Facts{Cause: "admin"}}},
 	{&events.TenantSuspended{Blocks: blocks("payment", "trial")}, message.Draft{message.Suspended, message.Facts{Cause: "payment"}}},
 	{&events.TenantSuspended{Blocks: blocks("trial")}, message.Draft{message.TrialEnded, message.Facts{}}},
 	{&events.TrialExpired{Blocks: blocks("trial")}, message.Draft{message.TrialEnded, message.Facts{}}},
 	{&events.TrialExpired{Blocks: blocks("trial", "admin")}, message.Draft{message.Suspended, message.Facts{Cause: "admin"}}},
-	{&events.ExemptionEnded{GraceEndsAt: &when}, message.Draft{message.PaymentFailed, message.Facts{Until: when}}},
+	{&events.ExemptionEnded{Change: pastDue, GraceEndsAt: &later}, message.Draft{message.PaymentFailed, message.Facts{Until: later}}},
 	{&events.UsageThresholdReached{Metric: "queries", Percent: 80, Usage: 8000, Limit: 10000, Plan: "starter", Period: "2026-08"},
 		message.Draft{message.UsageAlert, message.Facts{Metric: "queries", Percent: 80, Usage: 8000, Limit: 10000, Plan: "starter", Period: "2026-08"}}},
 	{&events.UsageThresholdReached{Metric: "storage_gb", Percent: 100, Usage: 5.004, Limit: 5, Plan: "starter"},
@@ -121,7 +126,7 @@ func TestMailsAreTakenBack(t *testing.T) {
 		{event: &events.PaymentRecovered{}, supersede: dunning},
 		{event: &events.TenantExempted{}, supersede: dunning},
 		{event: &events.TrialExpired{}, supersede: dunning},
-		{event: &events.PaymentPastDue{GraceEndsAt: &when}, supersede: append(slices.Clone(dunning), message.Recovered)},
+		{event: &events.PaymentPastDue{GraceEndsAt: &later}, supersede: append(slices.Clone(dunning), message.Recovered)},
 		{event: &events.TenantSuspended{Blocks: blocks("payment")}, supersede: append(slices.Clone(dunning), message.Recovered)},
 		{event: &events.TenantSuspended{Blocks: blocks("admin")}, supersede: []message.Template{message.Recovered}, holdBack: dunning},
 		{
@@ -180,20 +185,28 @@ func TestLives(t *testing.T) {
 }
 
 func TestWhoCallsAChangeOffIsNotTold(t *testing.T) {
-	told := message.Draft{message.DowngradeDropped, message.Facts{Plan: "starter", Reason: "it does not fit"}}
+	told := []message.Draft{{message.DowngradeDropped, message.Facts{Plan: "starter", Reason: "it does not fit"}}}
+	outgrown := []events.Violation{{Metric: "documents", Usage: 60, Limit: 50}}
 	for _, test := range []struct {
-		actor, reason string
-		want          []message.Draft
+		actor      string
+		violations []events.Violation
+		superseded bool
+		want       []message.Draft
 	}{
-		{"system:timer", "it does not fit", []message.Draft{told}},
-		{"service:billing", "it does not fit", []message.Draft{told}},
-		{"service:billing", "", nil}, // it makes way for another change
-		{"operator:ops", "it does not fit", nil},
-		{"tenant:acme", "we stay", nil},
+		{actor: "system:timer", violations: outgrown, want: told},
+		{actor: "service:billing", violations: outgrown, want: told},
+		{actor: "operator:ops", violations: outgrown, want: told}, // it was due, and waited for what the operator did
+		{actor: "system:timer", want: told},                       // the plan is not sold any more
+		{actor: "service:billing", superseded: true},
+		{actor: "operator:ops"},
+		{actor: "tenant:acme"},
+		{actor: "service:crm"},
 	} {
-		p := &events.DowngradeCancelled{Change: events.Change{Reason: test.reason}, Plan: "starter"}
-		if diff := cmp.Diff(test.want, reactionBy(t, test.actor, p).Send); diff != "" {
-			t.Errorf("%s, %q (-want +got):\n%s", test.actor, test.reason, diff)
+		got := reactionBy(t, test.actor, &events.DowngradeCancelled{
+			Change: events.Change{Reason: "it does not fit"}, Plan: "starter", Violations: test.violations, Superseded: test.superseded,
+		})
+		if diff := cmp.Diff(test.want, got.Send); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", test, diff)
 		}
 	}
 }
@@ -247,7 +260,7 @@ func TestBrokenDataIsAnError(t *testing.T) {
 func TestMails(t *testing.T) {
 	drafts := []message.Draft{
 		{message.Deleted, message.Facts{Certificate: "certificates/acme/1.json"}},
-		{message.DowngradeDropped, message.Facts{Plan: "starter", Reason: "the tenant does not fit the plan any more"}},
+		{message.DowngradeDropped, message.Facts{Plan: "starter", Reason: "the usage does not fit starter: documents 60 of 50"}},
 		{message.PaymentReminder, message.Facts{Until: when}},
 		{message.PaymentLastCall, message.Facts{Until: when}},
 		{message.DeletionReminder, message.Facts{Until: when}},

@@ -2,7 +2,6 @@ package message
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"tenure/shared/events"
@@ -34,8 +33,8 @@ var reactions = table(
 	}),
 	when(func(o occasion, p *events.DowngradeCancelled) Reaction {
 		r := Reaction{Supersede: []Template{DowngradeScheduled}}
-		// Who called it off knows it. A change that makes way for another command has no reason of its own.
-		if o.byTenure() && p.Reason != "" {
+		// Who has called it off, or asked for what it made way for, knows it.
+		if len(p.Violations) > 0 || o.byTenure() && !p.Superseded {
 			r.Send = send(DowngradeDropped, Facts{Plan: p.Plan, Reason: p.Reason})
 		}
 		return r
@@ -52,13 +51,13 @@ var reactions = table(
 		})}
 	}),
 
-	when(pastDue),
+	when(func(o occasion, p *events.PaymentPastDue) Reaction { return owing(o, p.To, p.GraceEndsAt) }),
 	on(func(*events.TenantExempted) Reaction { return Reaction{Supersede: dunning} }),
 	when(func(o occasion, p *events.ExemptionEnded) Reaction {
 		if p.GraceEndsAt == nil {
-			return Reaction{}
+			return Reaction{} // it owes nothing
 		}
-		return graceBegins(o.at, *p.GraceEndsAt)
+		return owing(o, p.To, p.GraceEndsAt)
 	}),
 	on(func(*events.PaymentRecovered) Reaction {
 		return Reaction{Send: send(Recovered, Facts{}), Supersede: dunning}
@@ -156,10 +155,8 @@ type occasion struct {
 	day   time.Duration
 }
 
-// byTenure reports whether no person asked for it.
-func (o occasion) byTenure() bool {
-	return strings.HasPrefix(o.actor, "system:") || strings.HasPrefix(o.actor, "service:")
-}
+// byTenure reports whether nobody asked for it: its time had come, by the lifecycle's clock or by Stripe's.
+func (o occasion) byTenure() bool { return o.actor == "system:timer" || o.actor == "service:billing" }
 
 // entry is one row of a table.
 type entry struct {

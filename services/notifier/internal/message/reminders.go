@@ -9,31 +9,29 @@ import (
 // statePastDue is the lifecycle's word for a tenant in its grace.
 const statePastDue = "past_due"
 
-// pastDue begins the dunning of a tenant with a grace. One that is exempt hears of the failed payment once, and is not
-// threatened with anything.
-func pastDue(o occasion, p *events.PaymentPastDue) Reaction {
+// owing tells a tenant in its grace of the failed payment now, and again after one and two thirds of the grace and with its
+// last seventh, which is a day of the usual week. An exempt one, whose grace never ends, hears of it once. Where state is
+// another, a change runs or access is closed: then the mail, which says that everything works, waits for payment.past_due.
+func owing(o occasion, state string, graceEnds *time.Time) Reaction {
+	r := Reaction{Supersede: append([]Template{Recovered}, dunning...)}
 	switch {
-	case p.GraceEndsAt != nil:
-		return graceBegins(o.at, *p.GraceEndsAt)
-	case p.From == statePastDue:
-		return Reaction{Supersede: dunning} // exempted within the grace: it has been told of the payment
+	case state != statePastDue:
+	case graceEnds == nil:
+		r.Send = send(PaymentFailed, Facts{})
+	case graceEnds.After(o.at):
+		r.Send = send(PaymentFailed, Facts{Until: *graceEnds})
+		r.Schedule = dunningLadder(o.at, *graceEnds)
 	}
-	return Reaction{Send: send(PaymentFailed, Facts{}), Supersede: append([]Template{Recovered}, dunning...)}
+	return r
 }
 
-// graceBegins tells of the failed payment now, and again after one and two thirds of the grace and with the last seventh,
-// which is a day of the usual week.
-func graceBegins(from, end time.Time) Reaction {
+func dunningLadder(from, end time.Time) []Reminder {
 	grace, facts := end.Sub(from), Facts{Until: end}
-	return Reaction{
-		Send:      send(PaymentFailed, facts),
-		Supersede: append([]Template{Recovered}, dunning...),
-		Schedule: ladder(from, end,
-			Reminder{Draft: Draft{PaymentReminder, facts}, Rung: "1/3", At: from.Add(grace / 3)},
-			Reminder{Draft: Draft{PaymentReminder, facts}, Rung: "2/3", At: from.Add(grace * 2 / 3)},
-			Reminder{Draft: Draft{PaymentLastCall, facts}, Rung: "6/7", At: end.Add(-grace / 7)},
-		),
-	}
+	return ladder(from, end,
+		Reminder{Draft: Draft{PaymentReminder, facts}, Rung: "1/3", At: from.Add(grace / 3)},
+		Reminder{Draft: Draft{PaymentReminder, facts}, Rung: "2/3", At: from.Add(grace * 2 / 3)},
+		Reminder{Draft: Draft{PaymentLastCall, facts}, Rung: "6/7", At: end.Add(-grace / 7)},
+	)
 }
 
 func deletionReminders(o occasion, due time.Time) []Reminder {

@@ -42,15 +42,15 @@ func TestLadders(t *testing.T) {
 		event events.Payload
 		want  []rung
 	}{
-		{"a week of grace", &events.PaymentPastDue{GraceEndsAt: at(7)}, week},
-		{"three weeks of grace", &events.PaymentPastDue{GraceEndsAt: at(21)}, []rung{
+		{"a week of grace", &events.PaymentPastDue{Change: pastDue, GraceEndsAt: at(7)}, week},
+		{"three weeks of grace", &events.PaymentPastDue{Change: pastDue, GraceEndsAt: at(21)}, []rung{
 			{message.PaymentReminder, "1/3", 7, 14, false},
 			{message.PaymentReminder, "2/3", 14, 18, false},
 			{message.PaymentLastCall, "6/7", 18, 21, false},
 		}},
-		{"a grace that is over", &events.PaymentPastDue{GraceEndsAt: at(-1)}, nil},
-		{"no grace, for it is exempt", &events.PaymentPastDue{}, nil},
-		{"the end of an exemption", &events.ExemptionEnded{GraceEndsAt: at(7)}, week},
+		{"a grace that is over", &events.PaymentPastDue{Change: pastDue, GraceEndsAt: at(-1)}, nil},
+		{"no grace, for it is exempt", &events.PaymentPastDue{Change: pastDue}, nil},
+		{"the end of an exemption", &events.ExemptionEnded{Change: pastDue, GraceEndsAt: at(7)}, week},
 		{"the end of an exemption, all paid", &events.ExemptionEnded{}, nil},
 
 		{"a month to the deletion", &events.DeletionRequested{ScheduledFor: in(30)}, []rung{
@@ -70,19 +70,19 @@ func TestLadders(t *testing.T) {
 	}
 }
 
-// Exempt tenants hear of a failed payment once.
-func TestExemptTenantsAreToldOnce(t *testing.T) {
-	first := reaction(t, &events.PaymentPastDue{Change: events.Change{From: "active", To: "past_due"}})
-	if diff := cmp.Diff([]message.Draft{{message.PaymentFailed, message.Facts{}}}, first.Send); diff != "" {
-		t.Errorf("the first mail (-want +got):\n%s", diff)
-	}
-	again := reaction(t, &events.PaymentPastDue{Change: events.Change{From: "past_due", To: "past_due"}})
-	if again.Send != nil {
-		t.Errorf("a second mail: %+v", again.Send)
-	}
-	ended := reaction(t, &events.ExemptionEnded{})
-	if ended.Send != nil {
-		t.Errorf("a mail to a tenant that owes nothing: %+v", ended.Send)
+// A mail that says that everything works goes to tenants for whom it does.
+func TestWhoIsNotToldOfAFailedPayment(t *testing.T) {
+	past := when.Add(-day)
+	for what, event := range map[string]events.Payload{
+		"during a change, exempt":            &events.PaymentPastDue{Change: events.Change{From: "upgrading", To: "upgrading"}},
+		"suspended, exempt":                  &events.PaymentPastDue{Change: events.Change{From: "suspended", To: "suspended"}},
+		"suspended, and not exempt any more": &events.ExemptionEnded{Change: events.Change{From: "suspended", To: "suspended"}, GraceEndsAt: &later},
+		"not exempt any more, all paid":      &events.ExemptionEnded{Change: events.Change{From: "active", To: "active"}},
+		"about to be suspended":              &events.PaymentPastDue{Change: pastDue, GraceEndsAt: &past},
+	} {
+		if got := reaction(t, event); got.Send != nil || got.Schedule != nil {
+			t.Errorf("%s: %+v, %+v", what, got.Send, got.Schedule)
+		}
 	}
 }
 

@@ -78,34 +78,40 @@ func (d *decision) grace() time.Duration {
 	return d.cmd.Facts.Policy.Grace
 }
 
-// paymentFailed begins the grace. A tenant without open access has none to lose: it gets the block at once, and
-// during an operation the block waits for the end of that.
+// paymentFailed begins the grace; a trial has none, for its end was known. A tenant without open access has nothing to
+// lose: it gets the block at once, and during an operation the block waits for the end of that.
 func paymentFailed(d *decision, _ *PaymentFailed) error {
-	if d.state.Name == PendingPayment || d.state.Grace != nil || d.state.Blocked(BlockPayment) {
+	s := d.state
+	if s.Name == PendingPayment || s.Grace != nil || slices.ContainsFunc(s.Blocks, unpaid) {
 		return nil
 	}
-	exempt := d.cmd.Facts.Policy.GraceExempt
-	var ends *time.Time
-	if grace := d.grace(); grace > 0 && !exempt {
-		at := d.cmd.Now.Add(grace)
-		ends = &at
-	}
-	switch accessible := d.state.Name == Trialing || d.state.Name == Active; {
-	case accessible && (exempt || ends != nil):
-		d.move(CmdPaymentFailed, PastDue, &events.PaymentPastDue{GraceEndsAt: ends, Blocks: d.state.Blocks})
+	accessible := s.Name == Trialing || s.Name == Active
+	switch over := s.trialOver(d.cmd.Now); {
+	case s.Exempt != nil && accessible:
+		d.move(CmdPaymentFailed, PastDue, &events.PaymentPastDue{Blocks: s.Blocks})
+	case s.Exempt != nil:
+		d.stay(CmdPaymentFailed, &events.PaymentPastDue{Blocks: s.Blocks})
+	case accessible && over:
+		d.move(CmdPaymentFailed, Suspended, &events.TrialExpired{Blocks: d.withBlock(BlockTrial, "the trial ended unpaid")})
+	case accessible && d.grace() > 0:
+		d.move(CmdPaymentFailed, PastDue, &events.PaymentPastDue{GraceEndsAt: d.graceFromNow(), Blocks: s.Blocks})
 	case accessible:
 		d.move(CmdPaymentFailed, Suspended, &events.TenantSuspended{Blocks: d.withBlock(BlockPayment, d.reason)})
-	case exempt:
-		d.stay(CmdPaymentFailed, &events.PaymentPastDue{Blocks: d.state.Blocks})
+	case over:
+		d.stay(CmdPaymentFailed, &events.BlockAdded{Block: BlockTrial, Blocks: d.withBlock(BlockTrial, "the trial ended unpaid")})
 	default:
-		if !slices.Contains(leased, d.state.Name) {
-			ends = nil
+		e := &events.BlockAdded{Block: BlockPayment, Blocks: d.withBlock(BlockPayment, d.reason)}
+		if d.grace() > 0 && slices.Contains(leased, s.Name) {
+			e.GraceEndsAt = d.graceFromNow()
 		}
-		d.stay(CmdPaymentFailed, &events.BlockAdded{
-			Block: BlockPayment, Blocks: d.withBlock(BlockPayment, d.reason), GraceEndsAt: ends,
-		})
+		d.stay(CmdPaymentFailed, e)
 	}
 	return nil
+}
+
+func (d *decision) graceFromNow() *time.Time {
+	ends := d.cmd.Now.Add(d.grace())
+	return &ends
 }
 
 // paymentRecovered takes away what a payment takes away: the grace, the payment block, the trial's.
@@ -137,8 +143,7 @@ func paymentRecovered(d *decision) error {
 func (d *decision) lift(command string, drop func(events.Block) bool) {
 	left := without(d.state.Blocks, drop)
 	if d.state.Name == Suspended && !slices.ContainsFunc(left, closing) {
-		op := d.planned(d.cmd.NewID, OpReactivate, d.state.Plan, d.state.Plan, nil)
-		d.beginReactivation(command, op, true, left)
+		d.comeBackWith(command, left)
 		return
 	}
 	for _, b := range d.state.Blocks {
@@ -149,17 +154,40 @@ func (d *decision) lift(command string, drop func(events.Block) bool) {
 	}
 }
 
-// endGrace closes access, unless the tenant was exempted since.
+// comeBackWith reopens the access of a suspended tenant that lacks nothing else.
+func (d *decision) comeBackWith(command string, blocks []events.Block) {
+	op := d.planned(d.cmd.NewID, OpReactivate, d.state.Plan, d.state.Plan, nil)
+	d.beginReactivation(command, op, true, blocks)
+}
+
+// endGrace closes access.
 func (d *decision) endGrace() {
 	blocks := d.withBlock(BlockPayment, "the grace ended unpaid")
-	switch {
-	case d.cmd.Facts.Policy.GraceExempt:
-		d.stay(cmdEndGrace, &events.PaymentPastDue{Blocks: d.state.Blocks})
-	case d.state.Name == PastDue:
+	if d.state.Name == PastDue {
 		d.move(cmdEndGrace, Suspended, &events.TenantSuspended{Blocks: blocks})
-	default:
-		d.stay(cmdEndGrace, &events.BlockAdded{Block: BlockPayment, Blocks: blocks})
+		return
 	}
+	d.stay(cmdEndGrace, &events.BlockAdded{Block: BlockPayment, Blocks: blocks})
+}
+
+// exempted keeps access open whatever is owed. A tenant that is suspended because it owes comes back, and owes on.
+func exempted(d *decision, _ *events.Exempt) error {
+	left := without(d.state.Blocks, unpaid)
+	d.stay(CmdExempt, &events.TenantExempted{Blocks: left})
+	if d.state.Name == Suspended && !slices.ContainsFunc(left, closing) {
+		d.comeBackWith(cmdBeginReactivation, left)
+	}
+	return nil
+}
+
+// endExemption gives a tenant that owes its grace, as if the payment had failed now. One without a length is over at once.
+func endExemption(d *decision, _ *events.EndExemption) error {
+	e := &events.ExemptionEnded{}
+	if d.state.Grace != nil {
+		e.GraceEndsAt = d.graceFromNow()
+	}
+	d.stay(CmdEndExemption, e)
+	return nil
 }
 
 func suspend(d *decision, p *events.Suspend) error {

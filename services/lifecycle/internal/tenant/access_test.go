@@ -44,26 +44,6 @@ func TestNoGraceSuspendsAtOnce(t *testing.T) {
 	w.is(Suspended)
 }
 
-func TestExemptTenantIsNeverSuspended(t *testing.T) {
-	w := active(t)
-	w.facts.Policy.GraceExempt = true
-	w.do(CmdPaymentFailed, &PaymentFailed{}, "payment.past_due")
-	if len(w.armed()) > 0 {
-		t.Errorf("armed %v", w.armed())
-	}
-	w.do(CmdPaymentRecovered, &PaymentRecovered{}, "payment.recovered")
-
-	// Exempted while the grace runs: its end comes to nothing, and comes once.
-	w.facts.Policy.GraceExempt = false
-	w.after(CmdPaymentFailed, &PaymentFailed{})
-	w.facts.Policy.GraceExempt = true
-	w.fire(TimerGraceEnd, "payment.past_due")
-	w.is(PastDue)
-	if len(w.armed()) > 0 {
-		t.Errorf("armed %v", w.armed())
-	}
-}
-
 func TestBlocksAreLiftedOneByOne(t *testing.T) {
 	w := active(t)
 	w.do(CmdSuspend, &events.Suspend{Reason: "spam", Block: "abuse"}, "tenant.suspended")

@@ -27,6 +27,8 @@ const (
 	CmdReactivate        = "reactivate"
 	CmdPlaceHold         = "place_hold"
 	CmdReleaseHold       = "release_hold"
+	CmdExempt            = "exempt"
+	CmdEndExemption      = "end_exemption"
 )
 
 // Names of the commands that Tenure's own services send; their payloads are below. No bus message decodes to them.
@@ -36,6 +38,7 @@ const (
 	CmdRetryOperation   = "retry_operation"
 	CmdPaymentFailed    = "payment_failed"
 	CmdPaymentRecovered = "payment_recovered"
+	CmdChangeDue        = "change_due"
 	CmdCheckUsage       = "check_usage"
 	CmdCompleteExport   = "complete_export"
 	CmdFailExport       = "fail_export"
@@ -115,6 +118,16 @@ type PaymentRecovered struct {
 
 // EventType names the command.
 func (*PaymentRecovered) EventType() string { return events.CommandType(CmdPaymentRecovered) }
+
+// ChangeDue is billing's word that the tenant's subscription is on another plan, whoever put it there: a pending change to
+// that plan is due. Plan is empty when nothing is charged any more, as on a free plan.
+type ChangeDue struct {
+	SubscriptionID string
+	Plan           string
+}
+
+// EventType names the command.
+func (*ChangeDue) EventType() string { return events.CommandType(CmdChangeDue) }
 
 // CheckUsage holds Facts.Usage against the plan's limits: the over_limit block comes and goes with it.
 type CheckUsage struct{}

@@ -59,12 +59,15 @@ func init() {
 		CmdUpgrade:      with(upgrade),
 		CmdDowngrade:    with(downgrade),
 		CmdCancelChange: with(cancelChange),
+		CmdChangeDue:    with(changeDue),
 
 		CmdPaymentFailed:    with(paymentFailed),
 		CmdPaymentRecovered: paymentRecovered,
 		CmdSuspend:          with(suspend),
 		CmdResume:           with(resume),
 		CmdCheckUsage:       with(checkUsage),
+		CmdExempt:           with(exempted),
+		CmdEndExemption:     with(endExemption),
 
 		CmdExport:         with(export),
 		CmdCancelExport:   with(cancelExport),
@@ -199,6 +202,12 @@ func reason(c Command) string {
 		said = p.Reason
 	case *events.ReleaseHold:
 		said = p.Reason
+	case *events.Exempt:
+		said = p.Reason
+	case *events.EndExemption:
+		said = p.Reason
+	case *ChangeDue:
+		said = "billing is on " + orElse(p.Plan, "no plan")
 	case *CompleteStep:
 		said = "every step done"
 	case *ConfirmPayment:

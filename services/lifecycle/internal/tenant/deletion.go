@@ -20,6 +20,9 @@ func deleteTenant(d *decision, p *events.Delete) error {
 	if err != nil {
 		return err
 	}
+	if err := d.previewed(p.PlanHash); err != nil {
+		return err
+	}
 	if slices.Contains(leased, d.state.Name) {
 		d.stay(CmdDelete, &events.DeletionQueued{RetentionDays: days, RequestedAt: d.cmd.Now})
 		d.advance()
@@ -48,7 +51,7 @@ func (d *decision) retention(asked *int) (int, error) {
 
 // beginDeletion sets the deadline. It counts from the request, also when the request had to wait.
 func (d *decision) beginDeletion(command string, requested time.Time, days int, reason string) {
-	d.dropChange()
+	d.dropChange(true)
 	due := requested.Add(time.Duration(days) * d.cmd.Facts.Policy.Day)
 	previous := d.state.Name
 	if d.state.Deletion != nil {

@@ -47,9 +47,11 @@ func Evolve(s State, e events.Event, p events.Payload) State {
 			return ended(s)
 		}
 	case *events.TrialConverted:
-		s.Plan, s.TrialEndsAt = p.Plan, time.Time{}
+		s.Plan = p.Plan
+		s.endTrial()
 	case *events.TrialExpired:
-		s.Blocks, s.TrialEndsAt = p.Blocks, time.Time{}
+		s.Blocks = p.Blocks
+		s.endTrial()
 
 	case *events.UpgradeStarted:
 		s.Lease = newLease(p.Operation, s.Version, before.Name)
@@ -61,12 +63,15 @@ func Evolve(s State, e events.Event, p events.Payload) State {
 		s.Pending = &PendingChange{
 			OperationID: p.OperationID, Command: CmdDowngrade, Plan: p.Plan, DueAt: p.DueAt, Resolution: p.Resolution,
 		}
+	case *events.DowngradeDue:
+		s.Pending = s.Pending.due(at)
 	case *events.DowngradeCancelled:
 		s.Pending = nil
 	case *events.DowngradeStarted:
 		s.Pending = nil
 		s.Lease = newLease(p.Operation, s.Version, before.Name)
 		s.Lease.Resolution = p.Resolution
+		s.Lease.Scheduled = before.Pending != nil && before.Pending.OperationID == p.Operation.ID
 	case *events.DowngradeCompleted:
 		s.Plan, s.Blocks, s.Lease = p.Plan, p.Blocks, nil
 
@@ -75,7 +80,7 @@ func Evolve(s State, e events.Event, p events.Payload) State {
 	case *events.PaymentRecovered:
 		s.Grace = nil
 		if s.Name == Active {
-			s.TrialEndsAt = time.Time{} // what was paid is no trial any more
+			s.endTrial() // what was paid is no trial any more
 		}
 	case *events.TenantSuspended:
 		s.Blocks = p.Blocks
@@ -84,16 +89,30 @@ func Evolve(s State, e events.Event, p events.Payload) State {
 		}
 	case *events.BlockAdded:
 		s.Blocks = p.Blocks
-		if p.Block == BlockPayment {
+		switch p.Block {
+		case BlockPayment:
 			s.Grace = nil
 			if p.GraceEndsAt != nil {
 				s.Grace = grace(p.GraceEndsAt)
 			}
+		case BlockTrial:
+			s.endTrial()
 		}
 	case *events.BlockLifted:
 		s.Blocks = p.Blocks
 		if p.Block == BlockPayment {
 			s.Grace = nil
+		}
+
+	case *events.TenantExempted:
+		if s.Grace != nil || slices.ContainsFunc(s.Blocks, unpaid) {
+			s.Grace = &Grace{}
+		}
+		s.Blocks, s.Exempt = p.Blocks, &Exemption{Reason: p.Reason, Since: at}
+	case *events.ExemptionEnded:
+		s.Exempt = nil
+		if p.GraceEndsAt != nil {
+			s.Grace = grace(p.GraceEndsAt)
 		}
 
 	case *events.ExportRequested:
@@ -167,6 +186,9 @@ func registered(s State, p *events.TenantRegistered, at time.Time) State {
 	if p.TrialEndsAt != nil {
 		life.TrialEndsAt = *p.TrialEndsAt
 	}
+	if p.TrialSettlesAt != nil {
+		life.TrialSettlesAt = *p.TrialSettlesAt
+	}
 	return life
 }
 
@@ -184,6 +206,17 @@ func ended(s State) State {
 		ID: s.ID, Name: s.Name, Version: s.Version, Plan: s.Plan, Region: s.Region, GDPR: s.GDPR,
 		Generation: s.Generation, CreatedAt: s.CreatedAt, Deletion: s.Deletion,
 	}
+}
+
+func (s *State) endTrial() { s.TrialEndsAt, s.TrialSettlesAt = time.Time{}, time.Time{} }
+
+// due moves a pending change that fell due before its time.
+func (p *PendingChange) due(at time.Time) *PendingChange {
+	next := *p
+	if at.Before(p.DueAt) {
+		next.DueAt = at
+	}
+	return &next
 }
 
 func grace(ends *time.Time) *Grace {

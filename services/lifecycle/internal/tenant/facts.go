@@ -40,9 +40,10 @@ type Policy struct {
 	RetentionDefault int
 	RetentionGDPRMax int // bounds the others for gdpr tenants
 	// Day scales every period given in days; 24h outside of tests.
-	Day           time.Duration
-	Grace         time.Duration // zero: a failed payment suspends at once
-	GraceExempt   bool          // an unpaid tenant is never suspended
+	Day   time.Duration
+	Grace time.Duration // zero: a failed payment suspends at once
+	// TrialSettle is how long after a trial's end billing may still say that it was paid.
+	TrialSettle   time.Duration
 	SignupTimeout time.Duration
 	DrainTimeout  time.Duration
 	StepTimeout   time.Duration
@@ -58,6 +59,7 @@ func DefaultPolicy() Policy {
 		RetentionMin: 1, RetentionMax: 90, RetentionDefault: 30, RetentionGDPRMax: 30,
 		Day:           24 * time.Hour,
 		Grace:         7 * 24 * time.Hour,
+		TrialSettle:   5 * time.Minute,
 		SignupTimeout: 24 * time.Hour,
 		DrainTimeout:  time.Minute,
 		StepTimeout:   time.Minute,

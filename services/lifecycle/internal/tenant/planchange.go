@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"fmt"
 	"slices"
 
 	"tenure/shared/events"
@@ -38,19 +39,25 @@ func (d *decision) previewed(hash string) error {
 func upgrade(d *decision, p *events.Upgrade) error {
 	_, now := d.plan(d.state.Plan)
 	to, rank := d.plan(p.Plan)
-	switch {
-	case rank < 0:
+	if rank < 0 {
 		return d.unknownPlan(p.Plan)
-	case rank <= now:
-		return d.refuse(CodeNotAnUpgrade, "%s is not above %s", p.Plan, d.state.Plan)
 	}
 	if err := d.previewed(p.PlanHash); err != nil {
 		return err
 	}
-	d.dropChange()
+	if rank <= now {
+		return d.refuse(CodeNotAnUpgrade, "%s is not above %s", p.Plan, d.state.Plan)
+	}
+	if err := d.tooLate(); err != nil {
+		return err
+	}
+	d.dropChange(false)
 	from := d.state.Plan
+	// What was archived for want of room comes back before the old plan's resources are released: from there on there is
+	// no way back.
 	d.move(CmdUpgrade, Upgrading, &events.UpgradeStarted{Operation: d.planned(d.cmd.NewID, OpUpgrade, from, to.Name, nil,
-		d.each(actionProvision), d.each(actionDrain), d.bill(from, to.Name), d.each(actionSwitch), d.each(actionRelease))})
+		d.each(actionProvision), d.each(actionDrain), d.bill(from, to.Name), d.each(actionSwitch), d.each(actionRestore),
+		d.each(actionRelease))})
 	d.advance()
 	return nil
 }
@@ -67,9 +74,10 @@ func (d *decision) finishUpgrade(op *Operation, back bool) {
 	})
 }
 
-// returnTo is the state before the change, unless a trial was paid for meanwhile.
+// returnTo is the state before the change, unless a trial or a debt was paid for meanwhile.
 func (d *decision) returnTo(op *Operation) StateName {
-	if op.ReturnTo == Trialing && d.state.TrialEndsAt.IsZero() {
+	paid := op.ReturnTo == Trialing && d.state.TrialEndsAt.IsZero() || op.ReturnTo == PastDue && d.state.Grace == nil
+	if paid {
 		return Active
 	}
 	return op.ReturnTo
@@ -79,9 +87,13 @@ func downgrade(d *decision, p *events.Downgrade) error {
 	_, now := d.plan(d.state.Plan)
 	to, rank := d.plan(p.Plan)
 	at, resolution := orElse(p.At, atPeriodEnd), orElse(p.Resolution, resolveRefuse)
-	switch {
-	case rank < 0:
+	if rank < 0 {
 		return d.unknownPlan(p.Plan)
+	}
+	if err := d.previewed(p.PlanHash); err != nil {
+		return err
+	}
+	switch {
 	case rank >= now:
 		return d.refuse(CodeNotADowngrade, "%s is not below %s", p.Plan, d.state.Plan)
 	case at != atPeriodEnd && at != atNow:
@@ -92,10 +104,10 @@ func downgrade(d *decision, p *events.Downgrade) error {
 	if v := d.cmd.Facts.Usage.Over(to.Limits); len(v) > 0 && resolution == resolveRefuse {
 		return d.unfit(to.Name, "shrink it, or choose the resolution freeze or archive", v)
 	}
-	if err := d.previewed(p.PlanHash); err != nil {
+	if err := d.tooLate(); err != nil {
 		return err
 	}
-	d.dropChange()
+	d.dropChange(false)
 	// Without a paid period there is nothing to wait for.
 	if end := d.cmd.Facts.PeriodEnd; at == atPeriodEnd && end.After(d.cmd.Now) {
 		d.stay(CmdDowngrade, &events.DowngradeScheduled{
@@ -114,16 +126,43 @@ func orElse(s, fallback string) string {
 	return s
 }
 
+// changeDue takes the pending change up on billing's word, whatever the timer says: Stripe's clock decides about money.
+// Where the tenant has no access there is nothing to change yet; the timer takes the change up when it comes back.
+func changeDue(d *decision, p *ChangeDue) error {
+	pending := d.state.Pending
+	if pending == nil || !d.charges(p.Plan, pending.Plan) {
+		return nil
+	}
+	switch {
+	case d.state.Name == Active, d.state.Name == PastDue:
+		d.beginDowngrade()
+	case !d.state.changeDue(d.cmd.Now):
+		d.stay(CmdChangeDue, &events.DowngradeDue{OperationID: pending.OperationID, Plan: pending.Plan})
+	}
+	return nil
+}
+
+// charges reports whether what billing charges for, "" being nothing, is what the plan costs.
+func (d *decision) charges(live, plan string) bool {
+	p, rank := d.plan(plan)
+	return live == plan || live == "" && rank >= 0 && p.Free()
+}
+
 // beginDowngrade takes the pending change up when it falls due. Usage that has grown over the limits since then
 // drops the change, unless its resolution says what to do with the data.
 func (d *decision) beginDowngrade() {
 	p := d.state.Pending
 	_, now := d.plan(d.state.Plan)
 	plan, rank := d.plan(p.Plan)
-	if rank < 0 || rank >= now || p.Resolution == resolveRefuse && len(d.cmd.Facts.Usage.Over(plan.Limits)) > 0 {
-		d.stay(cmdDropChange, &events.DowngradeCancelled{
-			Change: events.Change{Reason: "the tenant does not fit the plan any more"}, OperationID: p.OperationID, Plan: p.Plan,
-		})
+	dropped := &events.DowngradeCancelled{OperationID: p.OperationID, Plan: p.Plan}
+	if rank < 0 || rank >= now {
+		dropped.Reason = fmt.Sprintf("%s is no plan below %s any more", p.Plan, d.state.Plan)
+		d.stay(cmdDropChange, dropped)
+		return
+	}
+	if over := d.cmd.Facts.Usage.Over(plan.Limits); p.Resolution == resolveRefuse && len(over) > 0 {
+		dropped.Reason, dropped.Violations = misfit(p.Plan, over), over
+		d.stay(cmdDropChange, dropped)
 		return
 	}
 	d.startDowngrade(cmdBeginDowngrade, p.OperationID, p.Plan, p.Resolution)
@@ -143,28 +182,38 @@ func (d *decision) startDowngrade(command, id, to, resolution string) {
 
 func (d *decision) finishDowngrade(op *Operation, back bool) {
 	if back {
-		d.move(cmdFailDowngrade, op.ReturnTo, &events.DowngradeRolledBack{
+		d.move(cmdFailDowngrade, d.returnTo(op), &events.DowngradeRolledBack{
 			Change: events.Change{Reason: op.Error}, OperationID: op.ID, Plan: d.state.Plan, Error: op.Error,
 		})
 		return
 	}
-	d.move(cmdCompleteDowngrade, op.ReturnTo, &events.DowngradeCompleted{
+	d.move(cmdCompleteDowngrade, d.returnTo(op), &events.DowngradeCompleted{
 		OperationID: op.ID, FromPlan: op.FromPlan, Plan: op.ToPlan,
 		Blocks: d.limitBlocks(op.ToPlan, op.Resolution == resolveFreeze),
 	})
 }
 
 func cancelChange(d *decision, _ *events.CancelChange) error {
-	if due := d.state.Pending.DueAt; !d.cmd.Now.Before(due) {
-		return d.refuse(CodeInvalidTransition, "the change was due at %s and is about to begin", due)
+	if err := d.tooLate(); err != nil {
+		return err
 	}
 	d.stay(CmdCancelChange, &events.DowngradeCancelled{OperationID: d.state.Pending.OperationID, Plan: d.state.Pending.Plan})
 	return nil
 }
 
-// dropChange makes way for a command that the pending change does not go together with.
-func (d *decision) dropChange() {
+// tooLate refuses to take a pending change back that is due: Stripe may have made its part of it.
+func (d *decision) tooLate() error {
+	if !d.state.changeDue(d.cmd.Now) {
+		return nil
+	}
+	p := d.state.Pending
+	return d.refuse(CodeInvalidTransition, "the change to %s was due at %s and is about to begin", p.Plan, p.DueAt)
+}
+
+// dropChange makes way for what the pending change does not go together with. superseded: the tenant does not stay on its
+// plan, so that billing has nothing to put back.
+func (d *decision) dropChange(superseded bool) {
 	if p := d.state.Pending; p != nil {
-		d.stay(cmdDropChange, &events.DowngradeCancelled{OperationID: p.OperationID, Plan: p.Plan})
+		d.stay(cmdDropChange, &events.DowngradeCancelled{OperationID: p.OperationID, Plan: p.Plan, Superseded: superseded})
 	}
 }

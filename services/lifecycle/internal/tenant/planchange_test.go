@@ -26,6 +26,7 @@ func TestUpgradeGoesThroughItsPhases(t *testing.T) {
 	w.done("sample", actionDrain, "step.requested")
 	w.done(billing, actionBill, "step.requested")
 	w.done("sample", actionSwitch, "step.requested")
+	w.done("sample", actionRestore, "step.requested") // what was archived comes back before there is no way back
 	if w.state.Plan != "starter" {
 		t.Error("the plan changed before the end")
 	}
@@ -124,7 +125,7 @@ func TestStuckUpgradeWaitsForAnOperator(t *testing.T) {
 
 func TestReleaseIsPastTheReturn(t *testing.T) {
 	w := active(t).after(CmdUpgrade, &events.Upgrade{Plan: "professional"})
-	for _, step := range []string{actionProvision, actionDrain, actionBill, actionSwitch} {
+	for _, step := range []string{actionProvision, actionDrain, actionBill, actionSwitch, actionRestore} {
 		for _, s := range w.state.Lease.Steps {
 			if s.Action == step {
 				w.after(CmdCompleteStep, &CompleteStep{StepID: s.ID, Participant: s.Participant})

@@ -18,6 +18,9 @@ type life struct {
 	t *rapid.T
 	// fired are timers that were armed at some time: they may go off late, or twice.
 	fired []Timer
+	// moves are where in the log Stripe made a scheduled change by itself; untold: the news of the last one are under way.
+	moves  []int
+	untold bool
 }
 
 // TestLives lives many random lives.
@@ -46,6 +49,7 @@ func live(t *rapid.T) {
 	l.replay()
 	l.settleDown()
 	l.checkViews()
+	l.checkMoney()
 }
 
 func pick[T any](t *rapid.T, name string, of ...T) T { return rapid.SampledFrom(of).Draw(t, name) }
@@ -70,6 +74,8 @@ func (l *life) command(t *rapid.T) {
 		l.send(name, &events.Upgrade{Plan: plan()})
 	case CmdDowngrade:
 		l.send(name, &events.Downgrade{Plan: plan(), At: pick(t, "at", "", "now"), Resolution: pick(t, "resolution", "", "freeze", "archive")})
+	case CmdExempt:
+		l.send(name, &events.Exempt{Reason: "disputed"})
 	case CmdSuspend:
 		l.send(name, &events.Suspend{Block: pick(t, "block", "", "abuse")})
 	case CmdCancelExport:
@@ -110,7 +116,8 @@ func (l *life) answer(t *rapid.T) {
 // news is what the other services tell.
 func (l *life) news(t *rapid.T) {
 	switch pick(t, "news",
-		CmdConfirmPayment, CmdPaymentFailed, CmdPaymentRecovered, CmdCheckUsage, CmdCompleteExport, CmdFailExport, CmdReportResidue,
+		CmdConfirmPayment, CmdPaymentFailed, CmdPaymentRecovered, CmdChangeDue, CmdCheckUsage, CmdCompleteExport, CmdFailExport,
+		CmdReportResidue,
 	) {
 	case CmdConfirmPayment:
 		l.send(CmdConfirmPayment, &ConfirmPayment{Status: pick(t, "status", "active", "trialing")})
@@ -118,6 +125,12 @@ func (l *life) news(t *rapid.T) {
 		l.send(CmdPaymentFailed, &PaymentFailed{})
 	case CmdPaymentRecovered:
 		l.send(CmdPaymentRecovered, &PaymentRecovered{})
+	case CmdChangeDue:
+		if l.untold {
+			l.tell()
+			return
+		}
+		l.stripeMoves(t)
 	case CmdCheckUsage:
 		l.send(CmdCheckUsage, &CheckUsage{})
 	case CmdCompleteExport:
@@ -171,7 +184,6 @@ func (l *life) operator(t *rapid.T) {
 func (l *life) changeFacts(t *rapid.T) {
 	l.facts.Usage = Usage{Documents: rapid.Int64Range(0, 60_000).Draw(t, "documents"), StorageGB: pick(t, "gb", 0.0, 1, 10)}
 	l.facts.Policy.Grace = pick(t, "grace", 0, day)
-	l.facts.Policy.GraceExempt = pick(t, "exempt", false, false, true)
 	l.facts.PeriodEnd = l.now.Add(pick(t, "period", -day, 5*day))
 	l.facts.Participants[1].Actions = pick(t, "actions", []string{"provision", "erase", "verify"}, []string{"switch", "release"}, nil)
 }
@@ -228,6 +240,9 @@ func (l *life) check(*rapid.T) {
 	if s.Name == PastDue && s.Grace == nil || (s.Name == Trialing || s.Name == Active) && s.Grace != nil {
 		l.Fatalf("%s with grace %+v", s.Name, s.Grace)
 	}
+	if s.Exempt != nil && (slices.ContainsFunc(s.Blocks, unpaid) || s.Grace != nil && !s.Grace.EndsAt.IsZero()) {
+		l.Fatalf("an exempt tenant with blocks %+v, grace %+v", s.Blocks, s.Grace)
+	}
 	if s.Name == Trialing && s.TrialEndsAt.IsZero() || s.Name == Active && !s.TrialEndsAt.IsZero() {
 		l.Fatalf("%s with a trial until %s", s.Name, s.TrialEndsAt)
 	}
@@ -249,6 +264,10 @@ func (l *life) checkAlive() {
 		if len(s.Timers()) == 0 {
 			l.Fatalf("nothing ends %s: %+v", s.Name, s)
 		}
+	case (s.Name == Active || s.Name == PastDue) && s.Pending != nil:
+		if !slices.ContainsFunc(s.Timers(), func(t Timer) bool { return t.Kind == TimerDowngradeDue }) {
+			l.Fatalf("nothing begins %+v", s.Pending)
+		}
 	case s.Lease == nil, s.Lease.Status == LeaseFailed, s.NeedsOperator():
 	case len(s.Timers()) == 0 && len(s.Holds) == 0:
 		l.Fatalf("nothing drives %+v", s.Lease)
@@ -269,14 +288,21 @@ func (l *life) replay() {
 	}
 }
 
-// settleDown: when the holds are released and all steps are answered, every lease ends.
+// settleDown: when the holds are released, all news told and all steps answered, every lease ends, and what is due begins.
 func (l *life) settleDown() {
 	l.actor = "operator:ann"
 	if len(l.state.Holds) > 0 {
 		l.after(CmdReleaseHold, &events.ReleaseHold{})
 	}
+	if l.untold {
+		l.tell()
+	}
 	for range 100 {
 		op := l.state.Lease
+		if op == nil && l.state.changeDue(l.now) && l.state.Name != Suspended {
+			l.after(CmdFireTimer, &FireTimer{Kind: TimerDowngradeDue, Generation: l.state.Generation})
+			continue
+		}
 		if op == nil || op.Status == LeaseFailed {
 			return
 		}

@@ -19,6 +19,9 @@ func reactivate(d *decision, p *events.Reactivate) error {
 		return d.unknownPlan(plan.Name)
 	}
 	restore := p.RestoreData == nil || *p.RestoreData
+	if err := d.previewed(p.PlanHash); err != nil {
+		return err
+	}
 	if d.state.Name == Deleted {
 		return d.beBorn(plan, restore)
 	}
@@ -44,9 +47,6 @@ func (d *decision) comeBack(command, plan string, restore bool) error {
 	if d.state.Name == Suspended {
 		// What a payment or an operator lifts is lifted now, and comes back if the steps fail.
 		left := without(d.state.Blocks, closing)
-		if plan != d.state.Plan {
-			d.dropChange()
-		}
 		d.beginReactivation(command, d.reactivation(plan, restore), restore, left)
 		return nil
 	}
@@ -96,6 +96,9 @@ func (d *decision) finishReactivation(op *Operation, back bool) {
 			Change: events.Change{Reason: op.Error}, OperationID: op.ID, Error: op.Error, Blocks: blocks,
 		})
 		return
+	}
+	if op.ToPlan != d.state.Plan {
+		d.dropChange(true)
 	}
 	to, blocks := d.state.home()
 	d.move(cmdCompleteReactivation, to, &events.TenantReactivated{

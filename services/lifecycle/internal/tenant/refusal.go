@@ -107,11 +107,16 @@ func (d *decision) forbid(what string) *Refusal {
 }
 
 func (d *decision) unfit(plan, advice string, v []events.Violation) *Refusal {
-	said := make([]string, len(v))
-	for i := range v {
-		said[i] = v[i].String()
-	}
-	r := d.refuse(CodeUsageOverLimit, "the usage does not fit %s: %s; %s", plan, strings.Join(said, ", "), advice)
+	r := d.refuse(CodeUsageOverLimit, "%s; %s", misfit(plan, v), advice)
 	r.Violations = v
 	return r
+}
+
+// misfit lists what a plan has no room for.
+func misfit(plan string, over []events.Violation) string {
+	said := make([]string, len(over))
+	for i := range over {
+		said[i] = over[i].String()
+	}
+	return fmt.Sprintf("the usage does not fit %s: %s", plan, strings.Join(said, ", "))
 }

@@ -104,6 +104,10 @@ func (d *decision) request(s Step) {
 	}
 	op := d.state.Lease
 	from, to := op.FromPlan, op.ToPlan
+	if s.Action == actionBill && from == to && d.state.changeDue(d.cmd.Now) {
+		// A tenant returns with a change due: Stripe has made its part, and what is to be paid is the lower plan.
+		from, to = d.state.Pending.Plan, d.state.Pending.Plan
+	}
 	if s.Undo {
 		from, to = to, from
 	}
@@ -257,11 +261,12 @@ func (d *decision) settle() {
 		d.beginDeletion(cmdBeginDeletion, q.RequestedAt, q.RetentionDays, q.Reason)
 		return
 	}
-	if d.state.Name != Trialing && d.state.Name != Active {
+	if !slices.Contains(open, d.state.Name) {
 		return
 	}
 	waited := events.Change{Reason: "blocked while an operation ran"}
 	switch to, blocks := d.state.home(); to {
+	case d.state.Name:
 	case PastDue:
 		d.move(cmdApplyBlocks, to, &events.PaymentPastDue{
 			Change: waited, GraceEndsAt: graceEnd(d.state.Grace), Blocks: blocks,

@@ -33,7 +33,8 @@ func register(d *decision, p *events.Register) error {
 	}
 	if p.TrialDays > 0 {
 		ends := now.Add(time.Duration(p.TrialDays) * policy.Day)
-		e.TrialEndsAt = &ends
+		settles := ends.Add(policy.TrialSettle)
+		e.TrialEndsAt, e.TrialSettlesAt = &ends, &settles
 	}
 	d.move(CmdRegister, Provisioning, e)
 	d.beginProvisioning(d.firstProvisioning())
@@ -127,8 +128,12 @@ func convertTrial(d *decision) error {
 	return nil
 }
 
-// endTrial closes access: by its end nobody had paid.
+// endTrial closes access: by its end, and as long after it as billing may need to tell, nobody had paid.
 func (d *decision) endTrial() {
+	if d.state.Exempt != nil {
+		d.move(cmdEndTrial, PastDue, &events.PaymentPastDue{Blocks: d.state.Blocks})
+		return
+	}
 	blocks := d.withBlock(BlockTrial, "the trial ended")
 	d.move(cmdEndTrial, Suspended, &events.TrialExpired{Blocks: blocks})
 }

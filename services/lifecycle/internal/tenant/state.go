@@ -64,11 +64,16 @@ type State struct {
 	Blocks []events.Block `json:"blocks,omitempty"`
 	Holds  []Hold         `json:"holds,omitempty"`
 
-	// SignupExpiresAt ends a sign-up that was not paid for; TrialEndsAt a trial that was not converted.
+	// SignupExpiresAt ends a sign-up that was not paid for.
 	SignupExpiresAt time.Time `json:"signup_expires_at,omitzero"`
-	TrialEndsAt     time.Time `json:"trial_ends_at,omitzero"`
+	// TrialEndsAt is when the first payment falls due. What became of it billing knows moments later: without its word
+	// access closes at TrialSettlesAt.
+	TrialEndsAt    time.Time `json:"trial_ends_at,omitzero"`
+	TrialSettlesAt time.Time `json:"trial_settles_at,omitzero"`
 	// Grace is there while something is unpaid and access stays open all the same.
 	Grace *Grace `json:"grace,omitempty"`
+	// Exempt: access stays open whatever is owed.
+	Exempt *Exemption `json:"exempt,omitempty"`
 
 	Pending        *PendingChange  `json:"pending,omitempty"`
 	Deletion       *Deletion       `json:"deletion,omitempty"`
@@ -93,7 +98,14 @@ type Grace struct {
 	EndsAt time.Time `json:"ends_at,omitzero"`
 }
 
-// PendingChange is a downgrade that waits for the end of the paid period.
+// Exemption is an operator's word that the tenant may owe money.
+type Exemption struct {
+	Reason string    `json:"reason,omitempty"`
+	Since  time.Time `json:"since"`
+}
+
+// PendingChange is a downgrade that waits for the end of the paid period. From DueAt on it begins as soon as the state has
+// room for it, and can neither be cancelled nor replaced: billing may charge for the lower plan already.
 type PendingChange struct {
 	OperationID string    `json:"operation_id,omitempty"`
 	Command     string    `json:"command"`
@@ -143,3 +155,11 @@ func (s State) NeedsOperator() bool { return s.Lease != nil && s.Lease.Status ==
 func (s State) Blocked(kind string) bool {
 	return slices.ContainsFunc(s.Blocks, func(b events.Block) bool { return b.Kind == kind })
 }
+
+// trialOver reports whether the first payment has fallen due, and nobody has seen it yet.
+func (s State) trialOver(now time.Time) bool {
+	return !s.TrialEndsAt.IsZero() && !now.Before(s.TrialEndsAt)
+}
+
+// changeDue reports whether the pending change waits for nothing but the state.
+func (s State) changeDue(now time.Time) bool { return s.Pending != nil && !now.Before(s.Pending.DueAt) }

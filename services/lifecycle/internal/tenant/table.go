@@ -46,7 +46,12 @@ var (
 	leased = states{Provisioning, Upgrading, Downgrading, Reactivating}
 	// exportable states may begin an export. The change of a plan does not close it: only leases exclude each other.
 	exportable = states{Trialing, Active, PastDue, Suspended, Deleting, Upgrading, Downgrading}
-	living     = states{
+	// exemptable states are those of a tenant that signed up and does not leave for good. While one returns it is open which
+	// of its blocks it still has.
+	exemptable = states{
+		Provisioning, ProvisioningFailed, Trialing, Active, Upgrading, Downgrading, PastDue, Suspended, Deleting,
+	}
+	living = states{
 		PendingPayment, Provisioning, ProvisioningFailed, Trialing, Active, Upgrading, Downgrading,
 		PastDue, Suspended, Reactivating, Deleting, Purging,
 	}
@@ -81,6 +86,8 @@ var rules = []rule{
 	// Trial.
 	{states{Trialing}, CmdConvertTrial, billingSaw, states{Active}, "trial.converted"},
 	{states{Trialing}, cmdEndTrial, "", states{Suspended}, "trial.expired"},
+	{states{Trialing}, cmdEndTrial, exempt, states{PastDue}, "payment.past_due"},
+	{states{Trialing}, CmdPaymentFailed, trialOver, states{Suspended}, "trial.expired"},
 
 	// Plan changes.
 	{states{Trialing, Active}, CmdUpgrade, planHigher, states{Upgrading}, "upgrade.started"},
@@ -90,10 +97,11 @@ var rules = []rule{
 	{states{Active}, CmdDowngrade, planLowerFits, nil, "downgrade.scheduled"},
 	{states{Active}, CmdDowngrade, planLowerFits, states{Downgrading}, "downgrade.started"},
 	{states{Active}, CmdCancelChange, changePending, nil, "downgrade.cancelled"},
-	{states{Active, PastDue, Suspended}, cmdDropChange, changePending, nil, "downgrade.cancelled"},
-	{states{Active}, cmdBeginDowngrade, fitsStill, states{Downgrading}, "downgrade.started"},
-	{states{Downgrading}, cmdCompleteDowngrade, stepsDone, states{Active}, "downgrade.completed"},
-	{states{Downgrading}, cmdFailDowngrade, stepsUndone, states{Active}, "downgrade.rolled_back"},
+	{states{Active, PastDue, Suspended, Reactivating}, cmdDropChange, changePending, nil, "downgrade.cancelled"},
+	{states{Active, PastDue}, cmdBeginDowngrade, fitsStill, states{Downgrading}, "downgrade.started"},
+	{states{Suspended, Reactivating}, CmdChangeDue, changePending, nil, "downgrade.due"},
+	{states{Downgrading}, cmdCompleteDowngrade, stepsDone, states{Active, PastDue}, "downgrade.completed"},
+	{states{Downgrading}, cmdFailDowngrade, stepsUndone, states{Active, PastDue}, "downgrade.rolled_back"},
 	{states{Downgrading}, cmdFailDowngrade, triesSpent, nil, "downgrade.stuck"},
 	{states{Upgrading, Downgrading, Reactivating, Provisioning, ProvisioningFailed}, CmdRetryOperation, isStuck, nil, "step.requested"},
 
@@ -104,9 +112,7 @@ var rules = []rule{
 	{states{PastDue}, CmdPaymentFailed, "", nil, ""},
 	{states{PastDue}, CmdPaymentRecovered, "", states{Active}, "payment.recovered"},
 	{states{PastDue}, cmdEndGrace, "", states{Suspended}, "tenant.suspended"},
-	{states{PastDue}, cmdEndGrace, exempt, nil, "payment.past_due"},
 	{states{Suspended}, cmdEndGrace, "", nil, "block.added"},
-	{states{Suspended}, cmdEndGrace, exempt, nil, "payment.past_due"},
 
 	// Blocks. During an operation they wait for its end.
 	{open, CmdSuspend, "", states{Suspended}, "tenant.suspended"},
@@ -121,8 +127,11 @@ var rules = []rule{
 	{states{Suspended}, CmdResume, barred, states{Reactivating}, "reactivation.started"},
 	{slices.Concat(states{Suspended}, open), CmdCheckUsage, "", nil, "block.added"},
 	{slices.Concat(states{Suspended}, open), CmdCheckUsage, "", nil, "block.lifted"},
-	{states{Trialing, Active}, cmdApplyBlocks, "", states{Suspended}, "tenant.suspended"},
+	{open, cmdApplyBlocks, "", states{Suspended}, "tenant.suspended"},
 	{states{Trialing, Active}, cmdApplyBlocks, "", states{PastDue}, "payment.past_due"},
+	{exemptable, CmdExempt, notExempt, nil, "tenant.exempted"},
+	{exemptable, CmdEndExemption, exempt, nil, "exemption.ended"},
+	{states{Suspended}, cmdBeginReactivation, nothingCloses, states{Reactivating}, "reactivation.started"},
 
 	// Exports stand beside the state.
 	{exportable, CmdExport, noExport, nil, "export.requested"},
@@ -133,7 +142,7 @@ var rules = []rule{
 	// Leaving.
 	{slices.Concat(states{Suspended}, open), CmdDelete, retentionFits, states{Deleting}, "deletion.requested"},
 	{leased, CmdDelete, notQueued, nil, "deletion.queued"},
-	{states{Provisioning, Trialing, Active, Suspended, Deleting}, cmdBeginDeletion, "", states{Deleting}, "deletion.requested"},
+	{states{Provisioning, Trialing, Active, PastDue, Suspended, Deleting}, cmdBeginDeletion, "", states{Deleting}, "deletion.requested"},
 	{states{Deleting}, cmdBeginPurge, purgeDue, states{Purging}, "purge.started"},
 	{states{Deleting}, cmdBeginPurge, heldBack, nil, "purge.deferred"},
 	{states{Purging}, cmdBeginPurge, heldBack, nil, "purge.deferred"},
@@ -166,7 +175,7 @@ const (
 	planLowerFits = "plan is lower; usage fits, or freeze or archive"
 	fitsStill     = "usage fits still"
 	noGrace       = "no grace"
-	exempt        = "exempt"
+	trialOver     = "the trial has ended"
 	nothingCloses = "no access-closing block left"
 	retentionFits = "retention fits the policy"
 	purgeDue      = "due, no hold, no export"
@@ -176,6 +185,8 @@ const (
 	freshOnly     = "restore_data is false"
 
 	changePending = "change pending"
+	exempt        = "exempt"
+	notExempt     = "not exempt"
 	notAbandoning = "not being abandoned"
 	isStuck       = "stuck"
 	barred        = "admin or abuse block"
@@ -193,6 +204,8 @@ type guard struct {
 
 var guards = map[string]guard{
 	changePending: {func(s State) bool { return s.Pending != nil }, CodeInvalidTransition},
+	exempt:        {func(s State) bool { return s.Exempt != nil }, CodeInvalidTransition},
+	notExempt:     {func(s State) bool { return s.Exempt == nil }, CodeInvalidTransition},
 	notAbandoning: {func(s State) bool { return s.Lease == nil || s.Lease.Status == LeaseFailed }, CodeOperationInProgress},
 	isStuck:       {State.NeedsOperator, CodeInvalidTransition},
 	barred:        {func(s State) bool { return s.Blocked(BlockAdmin) || s.Blocked(BlockAbuse) }, CodeInvalidTransition},
@@ -205,27 +218,27 @@ var guards = map[string]guard{
 // public are the commands of AllowedCommands, sorted. confirm_payment and convert_trial are not among them: whoever
 // sends them, billing alone can say that there was a payment.
 var public = []string{
-	CmdAbandon, CmdCancelChange, CmdCancelDeletion, CmdCancelExport, CmdCancelSignup, CmdDelete, CmdDowngrade, CmdExport,
-	CmdPlaceHold, CmdReactivate, CmdRegister, CmdReleaseHold, CmdResume, CmdRetryOperation, CmdRetryProvisioning,
+	CmdAbandon, CmdCancelChange, CmdCancelDeletion, CmdCancelExport, CmdCancelSignup, CmdDelete, CmdDowngrade,
+	CmdEndExemption, CmdExempt, CmdExport, CmdPlaceHold, CmdReactivate, CmdRegister, CmdReleaseHold, CmdResume, CmdRetryOperation, CmdRetryProvisioning,
 	CmdSuspend, CmdUpgrade,
 }
 
 // operatorOnly are the commands that no tenant may send about itself.
 var operatorOnly = map[string]bool{
-	CmdAbandon: true, CmdPlaceHold: true, CmdReleaseHold: true, CmdResume: true, CmdRetryOperation: true,
+	CmdAbandon: true, CmdEndExemption: true, CmdExempt: true, CmdPlaceHold: true, CmdReleaseHold: true, CmdResume: true, CmdRetryOperation: true,
 	CmdRetryProvisioning: true, CmdSuspend: true,
 }
 
-// answers name the step, timer or export they are about and so fit whatever state the tenant is in: what they name is
+// answers name the step, timer, export or plan they are about and so fit whatever state the tenant is in: what they name is
 // either still waited for, or they decide to nothing.
 var answers = map[string]bool{
 	CmdCompleteStep: true, CmdFailStep: true, CmdFireTimer: true, CmdCompleteExport: true, CmdFailExport: true,
-	CmdCheckUsage: true,
+	CmdChangeDue: true, CmdCheckUsage: true,
 }
 
 // exclusive are the commands that want the lease: while it is taken they are told so.
 var exclusive = map[string]bool{
-	CmdUpgrade: true, CmdDowngrade: true, CmdReactivate: true, CmdCancelDeletion: true,
+	CmdUpgrade: true, CmdDowngrade: true, CmdReactivate: true, CmdCancelDeletion: true, CmdExempt: true, CmdEndExemption: true,
 }
 
 // cell is one field of the table of states and commands.

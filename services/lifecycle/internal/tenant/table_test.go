@@ -28,8 +28,14 @@ var situations = []struct {
 	{"provisioning_failed, being abandoned", func(t tb) *world { return provisioningFailed(t).after(CmdAbandon, &events.Abandon{}) }},
 	{"abandoned", func(t tb) *world { return signedUp(t, "starter", 0).after(CmdCancelSignup, &events.CancelSignup{}) }},
 	{"trialing", trialing},
+	{"trialing, the trial is over", func(t tb) *world {
+		w := trialing(t)
+		w.now = w.state.TrialEndsAt
+		return w
+	}},
 	{"active", active},
-	{"active, change pending", func(t tb) *world { return active(t).after(CmdDowngrade, &events.Downgrade{Plan: "free"}) }},
+	{"active, change pending", pending},
+	{"active, exempt", func(t tb) *world { return active(t).after(CmdExempt, &events.Exempt{Reason: "disputed"}) }},
 	{"active, exporting", func(t tb) *world { return active(t).after(CmdExport, &events.Export{}) }},
 	{"active, held", func(t tb) *world { return active(t).after(CmdPlaceHold, &events.PlaceHold{}) }},
 	{"active, over limit", overLimit},
@@ -39,9 +45,19 @@ var situations = []struct {
 	{"upgrading, deletion queued", func(t tb) *world { return upgrading(t).after(CmdDelete, &events.Delete{}) }},
 	{"downgrading", func(t tb) *world { return active(t).after(CmdDowngrade, &events.Downgrade{Plan: "free", At: "now"}) }},
 	{"past_due", func(t tb) *world { return active(t).after(CmdPaymentFailed, &PaymentFailed{}) }},
+	{"past_due, exempt", func(t tb) *world {
+		return active(t).after(CmdExempt, &events.Exempt{Reason: "disputed"}).after(CmdPaymentFailed, &PaymentFailed{})
+	}},
+	{"past_due, change pending", func(t tb) *world { return pending(t).after(CmdPaymentFailed, &PaymentFailed{}) }},
 	{"suspended by an operator", func(t tb) *world { return active(t).after(CmdSuspend, &events.Suspend{}) }},
 	{"suspended, unpaid", unpaidTenant},
+	{"suspended, change pending", func(t tb) *world { return pending(t).after(CmdSuspend, &events.Suspend{}) }},
 	{"suspended, unpaid and by an operator", func(t tb) *world { return unpaidTenant(t).after(CmdSuspend, &events.Suspend{}) }},
+	{"reactivating, change pending", func(t tb) *world {
+		w := pending(t)
+		w.facts.Policy.Grace = 0
+		return w.after(CmdPaymentFailed, &PaymentFailed{}).after(CmdReactivate, &events.Reactivate{})
+	}},
 	{"reactivating", func(t tb) *world { return deleting(t).after(CmdCancelDeletion, &events.CancelDeletion{}) }},
 	{"deleting", deleting},
 	{"deleting, due and held", held},
@@ -62,6 +78,8 @@ func provisioningFailed(t tb) *world {
 func upgrading(t tb) *world {
 	return active(t).after(CmdUpgrade, &events.Upgrade{Plan: "professional"})
 }
+
+func pending(t tb) *world { return active(t).after(CmdDowngrade, &events.Downgrade{Plan: "free"}) }
 
 func stuck(t tb) *world {
 	w := upgrading(t)
@@ -116,6 +134,8 @@ func sample(w *world, command string) events.Payload {
 		return &PaymentFailed{}
 	case CmdPaymentRecovered:
 		return &PaymentRecovered{}
+	case CmdChangeDue:
+		return &ChangeDue{} // nothing is charged any more
 	case CmdCheckUsage:
 		return &CheckUsage{}
 	case CmdRetryOperation:

@@ -39,19 +39,17 @@ func (s State) Timers() []Timer {
 	case PendingPayment:
 		arm(TimerSignupExpiry, s.SignupExpiresAt)
 	case Trialing:
-		arm(TimerTrialEnd, s.TrialEndsAt)
-	case Active:
-		if s.Pending != nil {
-			arm(TimerDowngradeDue, s.Pending.DueAt)
-		}
-	case PastDue, Suspended:
-		if s.Grace != nil {
-			arm(TimerGraceEnd, s.Grace.EndsAt)
-		}
+		arm(TimerTrialEnd, latest(s.TrialEndsAt, s.TrialSettlesAt))
 	case Deleting:
 		if s.Deletion.DeferredBy == nil {
 			arm(TimerPurgeDue, s.Deletion.ScheduledFor)
 		}
+	}
+	if s.Pending != nil && (s.Name == Active || s.Name == PastDue) {
+		arm(TimerDowngradeDue, s.Pending.DueAt)
+	}
+	if s.Grace != nil && (s.Name == PastDue || s.Name == Suspended) {
+		arm(TimerGraceEnd, s.Grace.EndsAt)
 	}
 	if s.Lease == nil || s.Lease.Status == LeaseFailed {
 		return out
@@ -66,6 +64,13 @@ func (s State) Timers() []Timer {
 		}
 	}
 	return out
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // withholds: nothing is erased under a hold, so that asking again waits for the release.

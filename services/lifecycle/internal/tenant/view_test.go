@@ -26,7 +26,7 @@ func TestOperationIsShownFromStartToEnd(t *testing.T) {
 	if v.Kind != OpUpgrade || v.Status != OpRunning || v.Step != actionDrain || v.FromPlan != "starter" || v.ToPlan != "professional" {
 		t.Errorf("view %+v", v)
 	}
-	if v.Progress != 2.0/6 || len(v.Steps) != 6 || v.Steps[0].Status != StepDone || v.Steps[2].Status != StepRunning {
+	if v.Progress != 2.0/7 || len(v.Steps) != 7 || v.Steps[0].Status != StepDone || v.Steps[2].Status != StepRunning {
 		t.Errorf("view %+v", v)
 	}
 	w.now = w.now.Add(time.Minute)

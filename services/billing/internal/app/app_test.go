@@ -1,22 +1,15 @@
 package app_test
 
 import (
-	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
-	"tenure/services/billing/internal/app"
 	"tenure/services/billing/internal/plan"
 	"tenure/services/billing/internal/store"
 	"tenure/shared/events"
-	"tenure/shared/fault"
-	"tenure/shared/pg"
-	"tenure/shared/plans"
 )
 
 func TestSignUp(t *testing.T) {
@@ -310,6 +303,24 @@ func TestReactivationWithAnUnpaidSubscriptionFails(t *testing.T) {
 	f.wantTold("payment.failed", "step.failed")
 }
 
+func TestAddOnThatIsNotPaidForIsInNobodysWay(t *testing.T) {
+	f := newFixture(t)
+	f.signUp("starter")
+	f.stripe.subs[0].Status, f.stripe.addOnsOwed = plan.PastDue, true
+	f.send(bill("upgrade1", "starter", "professional"))
+	f.wantTold("subscription.changed", "step.completed")
+}
+
+func TestSubscriptionThatVanishedIsPaidForAgain(t *testing.T) {
+	f := newFixture(t)
+	f.signUp("starter")
+	f.stripe.subs[0].Status = plan.Canceled
+	f.news("cus_acme1", "customer.subscription.deleted")
+	f.wantTold("subscription.cancelled", "payment.failed")
+	f.send(bill("reactivate1", "starter", "starter"))
+	f.wantTold("subscription.created", "payment.recovered", "step.completed")
+}
+
 func TestUnknownPlanFailsTheStep(t *testing.T) {
 	f := newFixture(t)
 	f.signUp("starter")
@@ -342,63 +353,5 @@ func TestSignUpThatIsGivenUpIsRefunded(t *testing.T) {
 				t.Errorf("net %d, %+v", f.stripe.net(), f.subscription())
 			}
 		})
-	}
-}
-
-func TestNewsTellOnlyWhatChanged(t *testing.T) {
-	f := newFixture(t)
-	f.signUp("starter")
-	f.news("cus_acme1", "customer.subscription.created")
-	f.wantTold()
-	f.stripe.subs[0].Status = plan.PastDue
-	f.news("cus_acme1", "invoice.paid") // whatever it says, what is live counts
-	f.wantTold("payment.failed")
-	f.news("cus_acme1", "invoice.payment_failed")
-	f.wantTold()
-	f.stripe.subs[0].Status = plan.Active
-	f.news("cus_acme1", "invoice.payment_failed")
-	f.wantTold("payment.recovered")
-}
-
-func TestNewsOfAnUnknownCustomerWaitForTheTenant(t *testing.T) {
-	f := newFixture(t)
-	early := plan.Notice{EventID: "evt_early", Type: "customer.subscription.created", CustomerID: "cus_acme1", Created: now}
-	for range 2 { // a duplicate
-		if err := f.store.Take(t.Context(), early); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f.deliverNews(events.NoTenant)
-	f.signUp("starter")
-	got, err := f.log.Read(t.Context(), f.db, "stripe/"+tenant, 0, 10)
-	if err != nil || len(got) != 1 || !strings.Contains(string(got[0].Data), "evt_early") {
-		t.Fatalf("published for the tenant: %v, %v", got, err)
-	}
-	f.deliverNews(tenant)
-	f.wantTold()
-}
-
-// TestOlderLookNeverWins: a look at Stripe that was stored in between makes the event look again.
-func TestOlderLookNeverWins(t *testing.T) {
-	f := newFixture(t)
-	f.signUp("starter")
-	f.stripe.subs[0].Status = plan.PastDue
-	a := app.New(f.store, f.stripe, plans.Default(), func() time.Time { return now })
-	notice := func() events.Event {
-		return f.event(&plan.Notice{EventID: "evt_x", Type: "invoice.payment_failed", CustomerID: "cus_acme1"})
-	}
-	commit, err := a.React(t.Context(), notice())
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.stripe.subs[0].Status = plan.Active
-	f.send(bill("upgrade1", "starter", "professional")) // stored meanwhile
-	f.told()
-	err = pg.WithTx(t.Context(), f.db, func(tx pgx.Tx) error { return commit(t.Context(), tx) })
-	if _, waits := fault.Delay(err); !waits {
-		t.Errorf("the older look was stored: %v", err)
-	}
-	if slices.Contains(f.told(), "payment.failed") {
-		t.Error("told what is no longer so")
 	}
 }

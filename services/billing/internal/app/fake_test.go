@@ -31,7 +31,9 @@ type fakeStripe struct {
 	decline    bool
 	addOnsOwed bool
 	// lose and fail happen to the next call with a key: the effect without the answer, and the answer 500 without the effect.
+	// loseAfter calls are spared before that.
 	lose, fail bool
+	loseAfter  int
 }
 
 func newFakeStripe() *fakeStripe {
@@ -63,7 +65,7 @@ func call[T any](f *fakeStripe, key string, do func() (T, error)) (T, error) {
 	} else {
 		f.changes++
 	}
-	if f.lose {
+	if f.loseAfter--; f.lose && f.loseAfter < 0 {
 		f.lose = false
 		return none, fault.RetryAfter(errAway, time.Millisecond)
 	}

@@ -31,14 +31,26 @@ var now = time.Date(2026, 1, 10, 12, 0, 0, 0, time.UTC)
 // fixture is billing on a real database with a fake Stripe; deliver plays the bus.
 type fixture struct {
 	*testing.T
+	tenant   string
 	stripe   *fakeStripe
 	store    *store.Store
 	db       *pgxpool.Pool
 	log      *eventlog.Log
+	app      *app.App
 	handle   bus.Handler
-	sequence map[string]int64 // by service
+	sequence map[string]int64 // by stream
 	read     int64            // facts already looked at
 	notices  int
+}
+
+// of returns a fixture for another tenant, with a Stripe of its own, on the same database.
+func (f *fixture) of(t *testing.T, tenant string) *fixture {
+	other := &fixture{
+		T: t, tenant: tenant, stripe: newFakeStripe(), store: f.store, db: f.db, log: f.log, sequence: map[string]int64{},
+	}
+	other.app = app.New(f.store, other.stripe, plans.Default(), func() time.Time { return now })
+	other.handle = inbox.Reactor(f.db, "billing", app.Wants, other.app.React, nil)
+	return other
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -59,23 +71,20 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{T: t, stripe: newFakeStripe(), store: store.New(db, log), db: db, log: log, sequence: map[string]int64{}}
-	a := app.New(f.store, f.stripe, plans.Default(), func() time.Time { return now })
-	f.handle = inbox.Reactor(db, "billing", app.Wants, a.React, nil)
-	return f
+	return (&fixture{store: store.New(db, log), db: db, log: log}).of(t, tenant)
 }
 
 // event makes the next event of its service's log about the tenant.
 func (f *fixture) event(p events.Payload) events.Event {
 	f.Helper()
-	e, err := events.New(p, tenant)
+	e, err := events.New(p, f.tenant)
 	if err != nil {
 		f.Fatal(err)
 	}
-	service := e.Service()
-	f.sequence[service]++
-	e.Sequence, e.Source = f.sequence[service], "tenure/lifecycle"
-	e.ID, e.CorrelationID = service+"/"+tenant+"."+strconv.FormatInt(e.Sequence, 10), "command-1"
+	stream := e.Service() + "/" + f.tenant
+	f.sequence[stream]++
+	e.Sequence, e.Source, e.Time = f.sequence[stream], "tenure/lifecycle", now
+	e.ID, e.CorrelationID = stream+"."+strconv.FormatInt(e.Sequence, 10), "command-1"
 	return e
 }
 
@@ -108,7 +117,7 @@ func (f *fixture) told() []string {
 
 func (f *fixture) toldEvents() []eventlog.Recorded {
 	f.Helper()
-	all, err := f.log.Read(f.Context(), f.db, tenant, f.read, 100)
+	all, err := f.log.Read(f.Context(), f.db, f.tenant, f.read, 100)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -156,25 +165,43 @@ func (f *fixture) subscription() plan.Subscription {
 // news delivers what Stripe tells of a customer, as the webhook stores and the relay publishes it.
 func (f *fixture) news(customer, kind string) {
 	f.Helper()
+	f.take(customer, kind)
+	f.deliverNews(f.tenant)
+}
+
+// take stores what Stripe tells of a customer.
+func (f *fixture) take(customer, kind string) {
+	f.Helper()
 	f.notices++
-	n := plan.Notice{EventID: "evt_" + strconv.Itoa(f.notices), Type: kind, CustomerID: customer, Created: now}
+	n := plan.Notice{
+		EventID: "evt_" + f.tenant + "_" + strconv.Itoa(f.notices), Type: kind, CustomerID: customer, Created: now,
+		Tenant: f.tenant,
+	}
 	if err := f.store.Take(f.Context(), n); err != nil {
 		f.Fatal(err)
 	}
-	f.deliverNews(tenant)
 }
 
 // deliverNews delivers what the log has in a stream of Stripe's events and was not delivered yet.
 func (f *fixture) deliverNews(of string) {
 	f.Helper()
-	all, err := f.log.Read(f.Context(), f.db, "stripe/"+of, f.sequence["stripe/"+of], 100)
+	for _, e := range f.undelivered(of) {
+		f.deliver(e)
+	}
+}
+
+func (f *fixture) undelivered(of string) (out []events.Event) {
+	f.Helper()
+	stream := "stripe/" + of
+	all, err := f.log.Read(f.Context(), f.db, stream, f.sequence[stream], 100)
 	if err != nil {
 		f.Fatal(err)
 	}
 	for _, r := range all {
-		f.sequence["stripe/"+of]++
-		f.deliver(r.Event)
+		f.sequence[stream]++
+		out = append(out, r.Event)
 	}
+	return out
 }
 
 // losesAll lets the event's work be done and its outcome be lost, then lets the step's time run out.

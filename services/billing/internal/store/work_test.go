@@ -4,8 +4,11 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"tenure/services/billing/internal/plan"
 	"tenure/services/billing/internal/store"
+	"tenure/shared/pg"
 )
 
 func TestWorkIsWhatWasWrittenFirst(t *testing.T) {
@@ -30,6 +33,44 @@ func TestWorkIsWhatWasWrittenFirst(t *testing.T) {
 	}
 	if _, ok, err := s.WorkOf(t.Context(), "other", "op", "op-1-undo"); ok || err != nil {
 		t.Errorf("another tenant's work was found, %v", err)
+	}
+}
+
+func TestWorkIsUnderWayUntilItOrItsWayBackIsFinished(t *testing.T) {
+	s, db, _ := open(t)
+	begin := func(id, operation string) store.Work {
+		t.Helper()
+		w, err := s.Begin(t.Context(), store.Work{Tenant: "acme", ID: id, OperationID: operation, Generation: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	finish := func(w store.Work) {
+		t.Helper()
+		if err := pg.WithTx(t.Context(), db, func(tx pgx.Tx) error { return s.Finish(t.Context(), tx, w) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(generation int64, want bool) {
+		t.Helper()
+		if got, err := s.UnderWay(t.Context(), "acme", generation); err != nil || got != want {
+			t.Errorf("under way: %v, %v, want %v", got, err, want)
+		}
+	}
+	alone := begin("evt-1", "")
+	begin("evt-2", "")
+	finish(alone)
+	want(1, true) // the other one
+	want(2, false)
+	finish(begin("evt-2", ""))
+	want(1, false)
+
+	begin("op-1", "op") // its time ran out: only its way back is asked for any more
+	finish(begin("op-1-undo", "op"))
+	want(1, false)
+	if w, found, err := s.Work(t.Context(), "acme", "op-1"); err != nil || !found || !w.Done || w.Failure == "" {
+		t.Errorf("what was taken back is %+v, %v, %v", w, found, err)
 	}
 }
 

@@ -59,18 +59,32 @@ func deliver(t *testing.T, k *taker, body, signature string) (int, string) {
 	return answer.StatusCode, string(text)
 }
 
+// TestSignedEventIsTaken by either secret, whatever version of the API the endpoint was made with.
 func TestSignedEventIsTaken(t *testing.T) {
+	want := plan.Notice{
+		EventID: "evt_1", Type: "invoice.paid", ObjectID: "in_1", CustomerID: "cus_1", SubscriptionID: "sub_1",
+		Created: time.Unix(1767225600, 0).UTC(), Tenant: "acme",
+	}
 	for _, secret := range []string{"new", "old"} {
-		k := &taker{}
-		if status, text := deliver(t, k, invoicePaid, sign(invoicePaid, secret, time.Now())); status != http.StatusOK {
-			t.Fatalf("signed with the %s secret: %d %s", secret, status, text)
+		for _, version := range []string{"2011-01-01", "2023-10-16", "2099-12-31.future"} {
+			k := &taker{}
+			body := strings.Replace(invoicePaid, "2011-01-01", version, 1)
+			if status, text := deliver(t, k, body, sign(body, secret, time.Now())); status != http.StatusOK {
+				t.Fatalf("version %s, signed with the %s secret: %d %s", version, secret, status, text)
+			}
+			if len(k.got) != 1 || k.got[0] != want {
+				t.Errorf("took %+v, want %+v", k.got, want)
+			}
 		}
-		want := plan.Notice{
-			EventID: "evt_1", Type: "invoice.paid", ObjectID: "in_1", CustomerID: "cus_1", SubscriptionID: "sub_1",
-			Created: time.Unix(1767225600, 0).UTC(), Tenant: "acme",
-		}
-		if len(k.got) != 1 || k.got[0] != want {
-			t.Errorf("took %+v, want %+v", k.got, want)
+	}
+}
+
+// TestDuplicateIsAnsweredAsTheFirst: Stripe delivers at least once. The store takes each event once.
+func TestDuplicateIsAnsweredAsTheFirst(t *testing.T) {
+	k := &taker{}
+	for range 2 {
+		if status, text := deliver(t, k, invoicePaid, sign(invoicePaid, "new", time.Now())); status != http.StatusOK || text != "" {
+			t.Errorf("answer %d %q, want an empty 200", status, text)
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"tenure/shared/eventlog"
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
+	"tenure/shared/plans"
 	"tenure/shared/plans/planfile"
 	"tenure/shared/query"
 	"tenure/shared/runner"
@@ -50,6 +51,9 @@ type settings struct {
 	Rate float64 `env:"TENURE_STRIPE_RATE" envDefault:"80"`
 	// PollInterval is how often Stripe's events are looked through for missed webhooks.
 	PollInterval time.Duration `env:"TENURE_STRIPE_POLL_INTERVAL" envDefault:"60s"`
+	// UsageInterval is how often use that costs money is reported to Stripe. What is used between the last report and the
+	// end of a period is charged in the next one.
+	UsageInterval time.Duration `env:"TENURE_USAGE_REPORT_INTERVAL" envDefault:"1h"`
 	// Plans is the plan file; empty: the default plans.
 	Plans string `env:"TENURE_PLANS"`
 }
@@ -59,6 +63,8 @@ func (s settings) check() error {
 	switch {
 	case s.PollInterval <= 0:
 		return fmt.Errorf("TENURE_STRIPE_POLL_INTERVAL is %v: give a time like 60s", s.PollInterval)
+	case s.UsageInterval <= 0:
+		return fmt.Errorf("TENURE_USAGE_REPORT_INTERVAL is %v: give a time like 1h", s.UsageInterval)
 	case s.Rate <= 0:
 		return fmt.Errorf("TENURE_STRIPE_RATE is %v: give a number of calls a second, like 80", s.Rate)
 	}
@@ -68,6 +74,7 @@ func (s settings) check() error {
 // Service is the running part.
 type Service struct {
 	settings settings
+	offer    plans.Offer
 	bus      *bus.Bus
 	db       *pgxpool.Pool
 	log      *eventlog.Log
@@ -89,8 +96,7 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if err := s.settings.check(); err != nil {
 		return nil, err
 	}
-	offer, err := planfile.Load(s.settings.Plans)
-	if err != nil {
+	if s.offer, err = planfile.Load(s.settings.Plans); err != nil {
 		return nil, err
 	}
 	if s.db, err = deps.Open(ctx, schema); err != nil {
@@ -107,9 +113,9 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	}
 	s.store = store.New(s.db, s.log)
 	s.stripe = stripeapi.New(stripeapi.Config{
-		Key: s.settings.APIKey, Base: s.settings.APIBase, Catalogue: offer.Plans, Usage: offer.Usage, Rate: s.settings.Rate,
+		Key: s.settings.APIKey, Base: s.settings.APIBase, Catalogue: s.offer.Plans, Usage: s.offer.Usage, Rate: s.settings.Rate,
 	})
-	s.app = app.New(s.store, s.stripe, offer.Plans, time.Now)
+	s.app = app.New(s.store, s.stripe, s.offer.Plans, time.Now)
 	deps.Mux.Handle(webhook.Path, webhook.Handler(secrets, s.store))
 	return s, nil
 }
@@ -123,11 +129,19 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.react(ctx, "billing-stripe", "tenure.events.stripe.>") })
 	g.Go(func() error {
 		return s.bus.Consume(ctx, bus.ConsumerConfig{
-			Name: "billing-usage", Stream: bus.StreamUsage, Whole: true, Handler: meter.Handler(s.store),
+			Name: "billing-usage", Stream: bus.StreamUsage, Whole: true, Handler: meter.Handler(s.store, s.offer.Usage, time.Now),
 		})
 	})
 	g.Go(func() error {
-		meter.Report(ctx, s.store)
+		meter.Report(ctx, s.store, s.offer.Plans)
+		return nil
+	})
+	g.Go(func() error {
+		meter.NewInvoices(s.store, s.stripe, s.offer).Run(ctx, s.settings.UsageInterval)
+		return nil
+	})
+	g.Go(func() error {
+		prune.Daily(ctx, "ids of usage", s.store.PruneUsage)
 		return nil
 	})
 	g.Go(func() error {

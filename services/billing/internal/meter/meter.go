@@ -1,4 +1,4 @@
-// Package meter counts what tenants use, as the SaaS publishes it, and tells the totals.
+// Package meter counts what tenants use, as the SaaS publishes it, tells the totals, and puts on invoices what costs money.
 package meter
 
 import (
@@ -8,13 +8,16 @@ import (
 	"log/slog"
 	"math"
 	"regexp"
+	"slices"
 	"time"
 
 	"tenure/services/billing/internal/store"
+	"tenure/services/billing/internal/usage"
 	"tenure/shared/bus"
 	"tenure/shared/events"
 	"tenure/shared/fault"
 	"tenure/shared/pg"
+	"tenure/shared/plans"
 )
 
 const (
@@ -28,20 +31,20 @@ const maxQuantity = 1e12
 
 var metricName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
-// running are the metrics whose quantities add up for ever and may be negative. All others are counted per calendar month.
-var running = map[string]bool{"documents": true, "storage_gb": true}
-
-// Handler counts a batch of usage events of any tenants in one transaction.
-func Handler(s *store.Store) bus.Handler {
+// Handler counts a batch of usage events of any tenants in one transaction. Metrics with a price are counted for invoices
+// too. Use that is older than 35 days by its own time, or more than a day ahead of now, is refused for good: whether
+// it was counted before could not be told.
+func Handler(s *store.Store, prices []plans.UsagePrice, now func() time.Time) bus.Handler {
 	return func(ctx context.Context, messages []bus.Message) (int, error) {
 		uses := make([]store.Use, 0, len(messages))
 		var refused error
 		for i := range messages {
-			use, err := useOf(messages[i].Event)
+			use, err := useOf(messages[i].Event, now())
 			if err != nil {
 				refused = fault.Permanent(err) // those before it are counted
 				break
 			}
+			use.Priced = slices.ContainsFunc(prices, func(p plans.UsagePrice) bool { return p.Metric == use.Metric })
 			uses = append(uses, use)
 		}
 		if err := s.Count(ctx, uses); err != nil {
@@ -54,7 +57,7 @@ func Handler(s *store.Store) bus.Handler {
 	}
 }
 
-func useOf(e events.Event) (store.Use, error) {
+func useOf(e events.Event, now time.Time) (store.Use, error) {
 	p, err := e.Payload()
 	if err != nil {
 		return store.Use{}, err
@@ -69,30 +72,40 @@ func useOf(e events.Event) (store.Use, error) {
 		return store.Use{}, fmt.Errorf("quantity %g is over %g", u.Quantity, maxQuantity)
 	case u.Time.IsZero():
 		return store.Use{}, errors.New("usage without a time")
+	case now.Sub(u.Time) > usage.Window:
+		return store.Use{}, fmt.Errorf("usage of %v is too late: after 35 days nobody knows whether it was counted before", u.Time)
+	case u.Time.Sub(now) > usage.Ahead:
+		return store.Use{}, fmt.Errorf("usage of %v lies ahead: set the sender's clock", u.Time)
 	}
 	use := store.Use{Tenant: e.Subject, ID: e.ID, Metric: u.Metric, Quantity: u.Quantity}
-	if !running[u.Metric] {
+	if !usage.Running(u.Metric) {
 		use.Period = u.Time.UTC().Format("2006-01")
 	}
 	return use, nil
 }
 
-// Report tells changed totals every second until ctx ends.
-func Report(ctx context.Context, s *store.Store) {
-	tick := time.NewTicker(reportInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+// Report tells changed totals, and the shares of limits that they reach, every second until ctx ends.
+func Report(ctx context.Context, s *store.Store, catalogue plans.Catalogue) {
+	every(ctx, reportInterval, func() {
 		told, err := reportLimit, error(nil)
 		for told == reportLimit && err == nil { // a full batch: there may be more
-			told, err = s.Report(ctx, reportLimit)
+			told, err = s.Report(ctx, reportLimit, catalogue)
 		}
 		if err != nil && ctx.Err() == nil {
 			slog.WarnContext(ctx, "telling usage failed; tried again", "in", reportInterval, "error", err)
+		}
+	})
+}
+
+// every calls do now and after each interval until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		do()
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
 		}
 	}
 }

@@ -36,9 +36,10 @@ func TestBatchIsCountedUpToWhatCannotBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	handle := meter.Handler(store.New(db, nil))
 	// The last moment of January is February in the zone that it is written in.
 	january := time.Date(2026, 2, 1, 0, 59, 59, 0, time.FixedZone("", 3600))
+	now := january.AddDate(0, 0, 35)
+	handle := meter.Handler(store.New(db, nil), nil, func() time.Time { return now })
 	good := []bus.Message{
 		message(t, "1", events.UsageRecorded{Metric: "queries", Quantity: 2, Time: january}),
 		message(t, "2", events.UsageRecorded{Metric: "documents", Quantity: -1, Time: january}),
@@ -48,6 +49,8 @@ func TestBatchIsCountedUpToWhatCannotBe(t *testing.T) {
 		"odd metric": {Metric: "a b", Quantity: 1, Time: january},
 		"no time":    {Metric: "queries", Quantity: 1},
 		"too much":   {Metric: "queries", Quantity: 1e300, Time: january},
+		"too late":   {Metric: "queries", Quantity: 1, Time: january.Add(-time.Second)},
+		"too early":  {Metric: "queries", Quantity: 1, Time: now.Add(25 * time.Hour)},
 	} {
 		done, err := handle(t.Context(), append(good[:2:2], message(t, "bad", bad), message(t, "3", events.UsageRecorded{})))
 		if done != 2 || !fault.IsPermanent(err) {

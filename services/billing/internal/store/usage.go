@@ -8,9 +8,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenure/services/billing/internal/plan"
+	"tenure/services/billing/internal/usage"
 	"tenure/shared/eventlog"
 	"tenure/shared/events"
 	"tenure/shared/pg"
+	"tenure/shared/plans"
 )
 
 // Use is one metered use.
@@ -22,6 +25,8 @@ type Use struct {
 	// Period is the month that the metric is counted in ("2026-01"), empty for a running total.
 	Period   string
 	Quantity float64
+	// Priced: the metric costs money, for tenants that have to pay.
+	Priced bool
 }
 
 // Count adds uses to the totals, those that were not counted before.
@@ -32,15 +37,16 @@ func (s *Store) Count(ctx context.Context, uses []Use) error {
 	var c struct {
 		tenant, id, metric, period []string
 		quantity                   []float64
+		priced                     []bool
 	}
 	for _, u := range uses {
 		c.tenant, c.id, c.metric, c.period = append(c.tenant, u.Tenant), append(c.id, u.ID), append(c.metric, u.Metric), append(c.period, u.Period)
-		c.quantity = append(c.quantity, u.Quantity)
+		c.quantity, c.priced = append(c.quantity, u.Quantity), append(c.priced, u.Priced)
 	}
 	if len(uses) == 0 {
 		return nil
 	}
-	_, err := s.db.Exec(ctx, countUses, c.tenant, c.id, c.metric, c.period, c.quantity)
+	_, err := s.db.Exec(ctx, countUses, c.tenant, c.id, c.metric, c.period, c.quantity, c.priced, usage.PayingStatuses)
 	if err != nil {
 		return fmt.Errorf("count %d uses: %w", len(uses), err)
 	}
@@ -49,26 +55,35 @@ func (s *Store) Count(ctx context.Context, uses []Use) error {
 
 func byID(a, b Use) int { return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.ID, b.ID)) }
 
-// The last part locks the report's row even when it says "changed" already: a report under way must not take the flag
-// without these uses.
+// Whether a use is charged is decided as it is counted, by what is known of the tenant's subscription in that moment. The
+// last part locks the report's row even when it says "changed" already: a report under way must not take the flag without
+// these uses.
 const countUses = `
 	WITH uses AS (
-		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[]) AS u(tenant, id, metric, period, quantity)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[], $6::bool[])
+			AS u(tenant, id, metric, period, quantity, priced)
+	), latest AS (
+		SELECT DISTINCT ON (tenant) tenant, status FROM accounts WHERE tenant = ANY($1) ORDER BY tenant, generation DESC
 	), fresh AS (
 		INSERT INTO usage_events (tenant, id) SELECT tenant, id FROM uses ON CONFLICT DO NOTHING RETURNING tenant, id
 	), sums AS (
-		SELECT tenant, metric, period, sum(quantity::numeric) AS quantity FROM uses JOIN fresh USING (tenant, id)
+		SELECT tenant, metric, period, sum(quantity::numeric) AS quantity, bool_or(priced) AS priced,
+			coalesce(sum(quantity::numeric) FILTER (WHERE priced AND status = ANY($7)), 0) AS chargeable
+		FROM uses JOIN fresh USING (tenant, id) LEFT JOIN latest USING (tenant)
 		GROUP BY tenant, metric, period ORDER BY tenant, metric, period
 	), totals AS (
-		INSERT INTO usage_totals AS t (tenant, metric, period, quantity) SELECT * FROM sums
-		ON CONFLICT (tenant, metric, period) DO UPDATE SET quantity = t.quantity + excluded.quantity
+		INSERT INTO usage_totals AS t (tenant, metric, period, quantity, chargeable)
+		SELECT tenant, metric, period, quantity, chargeable FROM sums
+		ON CONFLICT (tenant, metric, period) DO UPDATE SET quantity = t.quantity + excluded.quantity,
+			chargeable = t.chargeable + excluded.chargeable
 	)
-	INSERT INTO usage_reports AS r (tenant, changed) SELECT DISTINCT tenant, true FROM sums ORDER BY tenant
-	ON CONFLICT (tenant) DO UPDATE SET changed = true`
+	INSERT INTO usage_reports AS r (tenant, changed, counted)
+	SELECT tenant, true, bool_or(priced)::int FROM sums GROUP BY tenant ORDER BY tenant
+	ON CONFLICT (tenant) DO UPDATE SET changed = true, counted = r.counted + excluded.counted`
 
-// Report tells the usage of up to limit tenants whose totals have changed, each at most once a second, and returns how
-// many it told of. Any number of processes may call it.
-func (s *Store) Report(ctx context.Context, limit int) (told int, err error) {
+// Report tells the usage of up to limit tenants whose totals have changed, each at most once a second, with the shares of
+// their plans' limits that they have reached, and returns how many it told of. Any number of processes may call it.
+func (s *Store) Report(ctx context.Context, limit int, catalogue plans.Catalogue) (told int, err error) {
 	err = pg.WithTx(ctx, s.db, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `UPDATE usage_reports r SET changed = false, told_at = now() FROM (
 				SELECT tenant FROM usage_reports WHERE changed AND told_at <= now() - interval '1 second'
@@ -81,11 +96,19 @@ func (s *Store) Report(ctx context.Context, limit int) (told int, err error) {
 		if err != nil {
 			return fmt.Errorf("find changed usage: %w", err)
 		}
-		entries, err := usageEntries(ctx, tx, tenants)
+		told = len(tenants)
+		used, err := usedBy(ctx, tx, tenants)
 		if err != nil {
 			return err
 		}
-		told = len(entries)
+		alerts, err := reached(ctx, tx, used, catalogue)
+		if err != nil {
+			return err
+		}
+		entries, err := usageEntries(used, alerts)
+		if err != nil {
+			return err
+		}
 		return s.log.Append(ctx, tx, entries...)
 	})
 	if err == nil && told > 0 {
@@ -94,35 +117,70 @@ func (s *Store) Report(ctx context.Context, limit int) (told int, err error) {
 	return told, err
 }
 
-// usageEntries reads the totals in a statement after the one that took the flags, so that it sees what set them.
-func usageEntries(ctx context.Context, tx pgx.Tx, tenants []string) ([]eventlog.Entry, error) {
-	rows, err := tx.Query(ctx, `SELECT t.tenant, to_char(now(), 'YYYY-MM'),
+// used is what one tenant has used. Plan is empty where the lifecycle's log says nothing of one.
+type used struct {
+	tenant, plan string
+	events.UsageUpdated
+}
+
+// usedBy reads the totals in a statement after the one that took the flags, so that it sees what set them.
+func usedBy(ctx context.Context, tx pgx.Tx, tenants []string) ([]used, error) {
+	rows, err := tx.Query(ctx, `SELECT t.tenant, coalesce(max(a.plan), ''), to_char(now(), 'YYYY-MM'),
 			coalesce(sum(quantity) FILTER (WHERE metric = 'queries' AND period = to_char(now(), 'YYYY-MM')), 0)::bigint,
 			coalesce(sum(quantity) FILTER (WHERE metric = 'documents'), 0)::bigint,
 			coalesce(sum(quantity) FILTER (WHERE metric = 'storage_gb'), 0)::float8
-		FROM unnest($1::text[]) AS t(tenant) LEFT JOIN usage_totals USING (tenant) GROUP BY t.tenant ORDER BY t.tenant`, tenants)
+		FROM unnest($1::text[]) AS t(tenant) LEFT JOIN usage_totals USING (tenant)
+			LEFT JOIN agreements a ON a.tenant = t.tenant AND a.state <> $2
+		GROUP BY t.tenant ORDER BY t.tenant`, tenants, plan.Ended)
 	if err != nil {
 		return nil, fmt.Errorf("read usage: %w", err)
 	}
-	var entries []eventlog.Entry
-	var tenant string
-	var u events.UsageUpdated
-	_, err = pgx.ForEachRow(rows, []any{&tenant, &u.Period, &u.Queries, &u.Documents, &u.StorageGB}, func() error {
-		e, err := events.New(&u, tenant)
-		e.Actor = "service:billing"
-		entries = append(entries, eventlog.Entry{Stream: tenant, Events: []events.Event{e}})
-		return err
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (u used, err error) {
+		err = row.Scan(&u.tenant, &u.plan, &u.Period, &u.Queries, &u.Documents, &u.StorageGB)
+		return u, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read usage: %w", err)
 	}
+	return all, nil
+}
+
+func usageEntries(all []used, alerts map[string][]events.UsageThresholdReached) ([]eventlog.Entry, error) {
+	var entries []eventlog.Entry
+	for _, u := range all {
+		facts := []events.Payload{&u.UsageUpdated}
+		for _, alert := range alerts[u.tenant] {
+			facts = append(facts, &alert)
+		}
+		told, err := byBilling(u.tenant, facts...)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, eventlog.Entry{Stream: u.tenant, Events: told})
+	}
 	return entries, nil
 }
 
-// ForgetUsage lets the tenant begin anew with nothing used; the next report says so.
+// byBilling makes events that nobody asked for.
+func byBilling(tenant string, facts ...events.Payload) ([]events.Event, error) {
+	var out []events.Event
+	for _, fact := range facts {
+		e, err := events.New(fact, tenant)
+		if err != nil {
+			return nil, err
+		}
+		e.Actor = "service:billing"
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// ForgetUsage lets the tenant begin anew with nothing used; the next report says so, to Stripe as well: what a period that
+// goes on was told of the old life is taken back.
 func (s *Store) ForgetUsage(ctx context.Context, tx pgx.Tx, tenant string) error {
-	_, err := tx.Exec(ctx, `WITH totals AS (DELETE FROM usage_totals WHERE tenant = $1)
-		UPDATE usage_reports SET changed = true WHERE tenant = $1`, tenant)
+	_, err := tx.Exec(ctx, `WITH totals AS (DELETE FROM usage_totals WHERE tenant = $1),
+			alerts AS (DELETE FROM usage_alerts WHERE tenant = $1)
+		UPDATE usage_reports SET changed = true, life = life + 1, counted = counted + 1 WHERE tenant = $1`, tenant)
 	if err != nil {
 		return fmt.Errorf("forget usage of %s: %w", tenant, err)
 	}

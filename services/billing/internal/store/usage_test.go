@@ -12,6 +12,7 @@ import (
 	"tenure/shared/eventlog"
 	"tenure/shared/events"
 	"tenure/shared/pg"
+	"tenure/shared/plans"
 	"tenure/shared/testkit"
 )
 
@@ -53,7 +54,7 @@ func TestUseIsCountedOnceByItsID(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if told, err := s.Report(t.Context(), 10); err != nil || told != 2 {
+	if told, err := s.Report(t.Context(), 10, plans.Default()); err != nil || told != 2 {
 		t.Fatalf("told of %d tenants, %v", told, err)
 	}
 	want := events.UsageUpdated{Queries: 30, Documents: 3, StorageGB: 0.3, Period: month}
@@ -67,7 +68,7 @@ func TestUsageIsToldWhenItChangedAndOnceASecond(t *testing.T) {
 	use := store.Use{Tenant: "acme", ID: "1", Metric: "documents", Quantity: 1}
 	report := func() int {
 		t.Helper()
-		told, err := s.Report(t.Context(), 10)
+		told, err := s.Report(t.Context(), 10, plans.Default())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +118,7 @@ func TestNewLifeBeginsWithNothingUsed(t *testing.T) {
 	}
 	told := func() int64 {
 		t.Helper()
-		if _, err := s.Report(t.Context(), 10); err != nil {
+		if _, err := s.Report(t.Context(), 10, plans.Default()); err != nil {
 			t.Fatal(err)
 		}
 		return lastUsage(t, db, log, "acme").Documents

@@ -11,7 +11,8 @@ const statePastDue = "past_due"
 
 // owing tells a tenant in its grace of the failed payment now, and again after one and two thirds of the grace and with its
 // last seventh, which is a day of the usual week. An exempt one, whose grace never ends, hears of it once. Where state is
-// another, a change runs or access is closed: then the mail, which says that everything works, waits for payment.past_due.
+// another, a change runs or access is closed, and a mail that says that everything works would be wrong: after a change
+// payment.past_due comes again.
 func owing(o occasion, state string, graceEnds *time.Time) Reaction {
 	r := Reaction{Supersede: append([]Template{Recovered}, dunning...)}
 	switch {

@@ -8,6 +8,7 @@ import (
 	_ "embed"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,6 +31,9 @@ var DataMap []byte
 
 // name is the sample's as a participant, and its schema's.
 const name = "sample"
+
+// stepTimeout bounds a step: to move gigabytes from one capacity to another takes longer than the default.
+const stepTimeout = 10 * time.Minute
 
 // Settings of the sample.
 type Settings struct {
@@ -77,7 +81,7 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	application := app.New(s.gate, rows, archives, s.relay.Kick)
 	api.Register(deps.API, deps.Auth, application)
 	s.participant = participant.Config{
-		Name: name, Conn: deps.Bus.Conn(), Actions: application.Actions(), NeedsDrain: true,
+		Name: name, Conn: deps.Bus.Conn(), Actions: application.Actions(), NeedsDrain: true, Timeout: stepTimeout,
 		ControlURL: settings.URL, Token: settings.Token, Registered: func() { s.registered.Store(true) },
 	}
 	return s, nil

@@ -365,8 +365,8 @@ func TestTheDataMapIsComplete(t *testing.T) {
 // tables are those with a tenant in them.
 func (w *world) tables() []string {
 	w.t.Helper()
-	rows, err := w.db.Query(w.t.Context(), `SELECT table_name FROM information_schema.columns
-		WHERE table_schema = 'sample' AND column_name = 'tenant_id'`)
+	rows, err := w.db.Query(w.t.Context(), `SELECT relname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+		WHERE relnamespace = 'sample'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND attname = 'tenant_id'`)
 	if err != nil {
 		w.t.Fatal(err)
 	}

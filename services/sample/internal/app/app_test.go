@@ -260,17 +260,43 @@ func TestRollBack(t *testing.T) {
 		t.Run(fmt.Sprint(all[:done]), func(t *testing.T) {
 			w := newWorld(t)
 			w.signUp("acme", "free")
+			add := func(name string) {
+				if _, err := w.Add(t.Context(), "acme", name, "x"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			add("before")
 			for _, action := range all[:done] {
 				w.do(step("acme", "op-1", "upgrade", action, "free", "starter"))
+				add("after " + action)
 			}
 			for i := done - 1; i >= 0; i-- {
 				w.do(undo(step("acme", "op-1", "upgrade", all[i], "free", "starter")))
 			}
 			w.wantRoute("acme", "free", "free")
+			w.wantPlaced("acme", "free", done+1)
 			if err := w.try(t.Context(), step("acme", "op-2", "upgrade", "switch", "free", "starter")); err == nil {
 				t.Error("the capacity of the plan that was not taken is still there")
 			}
 		})
+	}
+}
+
+// wantPlaced wants all of the tenant's documents in the capacity of a plan.
+func (w *world) wantPlaced(tenant, plan string, documents int) {
+	w.t.Helper()
+	found, err := w.List(w.t.Context(), tenant, "", 1000)
+	if err != nil || len(found) != documents {
+		w.t.Errorf("%d documents of %d, %v", len(found), documents, err)
+	}
+	err = w.store.As(w.t.Context(), tenant, func(tx store.Tx) error {
+		if n, err := tx.Elsewhere(w.t.Context(), plan); err != nil || n > 0 {
+			w.t.Errorf("%d rows are not in the capacity of %s, %v", n, plan, err)
+		}
+		return nil
+	})
+	if err != nil {
+		w.t.Error(err)
 	}
 }
 

@@ -31,14 +31,14 @@ func (a *App) provision(ctx context.Context, s participant.Step) (any, error) {
 	if err := a.control.fail(s); err != nil {
 		return nil, err
 	}
+	if s.Compensate && s.ToPlan != "" {
+		return nil, a.settle(ctx, s)
+	}
 	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error {
-		switch {
-		case !s.Compensate:
-			return tx.Provision(ctx, s.Generation, s.ToPlan)
-		case s.ToPlan == "":
+		if s.Compensate {
 			return tx.Withdraw(ctx)
 		}
-		return tx.Release(ctx, s.ToPlan)
+		return tx.Provision(ctx, s.Generation, s.ToPlan)
 	})
 }
 
@@ -74,7 +74,7 @@ func (a *App) serve(ctx context.Context, tenant, plan string) error {
 	return a.store.As(ctx, tenant, func(tx store.Tx) error { return tx.Serve(ctx, plan) })
 }
 
-// switchOver puts the tenant on the new plan.
+// switchOver puts the tenant on the new plan and its rows into the new capacity, while requests go on.
 func (a *App) switchOver(ctx context.Context, s participant.Step) (any, error) {
 	if err := a.control.fail(s); err != nil {
 		return nil, err
@@ -82,17 +82,38 @@ func (a *App) switchOver(ctx context.Context, s participant.Step) (any, error) {
 	if err := wait(ctx, a.control.of(s).SwitchTakes); err != nil {
 		return nil, err
 	}
-	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error { return tx.Switch(ctx, s.ToPlan) })
+	var rows int64
+	err := a.store.As(ctx, s.Tenant, func(tx store.Tx) (err error) {
+		if err := tx.Switch(ctx, s.ToPlan); err != nil {
+			return err
+		}
+		rows, err = tx.Elsewhere(ctx, s.ToPlan)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.store.Move(ctx, s.Tenant, s.ToPlan, func(moved int64) { s.Progress(moved, rows) })
 }
 
 // release removes the capacity that the tenant has left; the way back makes it again.
 func (a *App) release(ctx context.Context, s participant.Step) (any, error) {
-	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error {
-		if s.Compensate {
-			return tx.Provision(ctx, s.Generation, s.ToPlan)
-		}
-		return tx.Release(ctx, s.ToPlan)
-	})
+	if !s.Compensate {
+		return nil, a.settle(ctx, s)
+	}
+	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error { return tx.Provision(ctx, s.Generation, s.ToPlan) })
+}
+
+// settle leaves the tenant with the capacity of the step's plan alone. Rows may lie in the other one still: on the way
+// back those written since the drain, and else what a request has written that outlasted it.
+func (a *App) settle(ctx context.Context, s participant.Step) error {
+	if err := a.serve(ctx, s.Tenant, s.ToPlan); err != nil {
+		return err
+	}
+	if err := a.store.Move(ctx, s.Tenant, s.ToPlan, func(int64) {}); err != nil {
+		return err
+	}
+	return a.store.As(ctx, s.Tenant, func(tx store.Tx) error { return tx.Release(ctx, s.ToPlan) })
 }
 
 // restore makes sure that a returning tenant finds a capacity; its rows have never left. There is nothing to take back.

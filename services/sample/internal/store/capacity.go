@@ -53,7 +53,8 @@ func (tx Tx) move(ctx context.Context, sql, plan string) error {
 	return nil
 }
 
-// Release removes every capacity but that of the plan to keep, which takes all requests.
+// Release removes every capacity but that of the plan to keep, which takes all requests. Rows must have been moved out of
+// the others before.
 func (tx Tx) Release(ctx context.Context, keep string) error {
 	if err := tx.Serve(ctx, keep); err != nil {
 		return err

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,15 +20,18 @@ type Document struct {
 	CreatedAt time.Time
 }
 
-// InsertDocument adds a version; it is the current one of its name from now on.
+// InsertDocument adds a version to the capacity that serves; it is the current one of its name from now on.
 func (tx Tx) InsertDocument(ctx context.Context, name, content string) (Document, error) {
 	id, err := uuid.NewV7() // grows with time: a list in the order of ids is in the order of arrival
 	if err != nil {
 		return Document{}, fmt.Errorf("make a document's id: %w", err)
 	}
 	d := Document{ID: id.String(), Name: name, Content: content}
-	err = tx.QueryRow(ctx, `INSERT INTO documents (tenant_id, id, name, content) VALUES ($1, $2, $3, $4)
-		RETURNING metadata, created_at`, tx.tenant, d.ID, name, content).Scan(&d.Metadata, &d.CreatedAt)
+	err = tx.QueryRow(ctx, `INSERT INTO documents (tenant_id, capacity, id, name, content) SELECT tenant_id, serving, $1, $2, $3 FROM tenants
+		RETURNING metadata, created_at`, d.ID, name, content).Scan(&d.Metadata, &d.CreatedAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Document{}, ErrNoRoute
+	}
 	if err != nil {
 		return Document{}, fmt.Errorf("insert document: %w", err)
 	}
@@ -72,16 +76,16 @@ func (tx Tx) Seed(ctx context.Context, documents, bytesEach, vectors int) error 
 	if err != nil {
 		return fmt.Errorf("make a seed's id: %w", err)
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO documents (tenant_id, id, name, content)
-		SELECT $1, $2 || '-' || lpad(i::text, 8, '0'), 'seed ' || $2 || ' ' || i,
-			left(repeat(md5($2 || i), $4 / 32 + 1), $4)
-		FROM generate_series(1, $3) AS i`, tx.tenant, batch.String(), documents, bytesEach)
+	_, err = tx.Exec(ctx, `INSERT INTO documents (tenant_id, capacity, id, name, content)
+		SELECT tenant_id, serving, $1 || '-' || lpad(i::text, 8, '0'), 'seed ' || $1 || ' ' || i,
+			left(repeat(md5($1 || i), $3 / 32 + 1), $3)
+		FROM tenants, generate_series(1, $2) AS i`, batch.String(), documents, bytesEach)
 	if err != nil {
 		return fmt.Errorf("seed documents: %w", err)
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO vectors (tenant_id, id, values)
-		SELECT $1, $2 || '-' || lpad(i::text, 8, '0'), (SELECT array_agg(sin(i * d)::real) FROM generate_series(1, $4) AS d)
-		FROM generate_series(1, $3) AS i`, tx.tenant, batch.String(), vectors, dimensions)
+	_, err = tx.Exec(ctx, `INSERT INTO vectors (tenant_id, capacity, id, values)
+		SELECT tenant_id, serving, $1 || '-' || lpad(i::text, 8, '0'), (SELECT array_agg(sin(i * d)::real) FROM generate_series(1, $3) AS d)
+		FROM tenants, generate_series(1, $2) AS i`, batch.String(), vectors, dimensions)
 	if err != nil {
 		return fmt.Errorf("seed vectors: %w", err)
 	}

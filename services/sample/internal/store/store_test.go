@@ -55,6 +55,9 @@ func insert(t *testing.T, s *store.Store, tenant, name, content string) store.Do
 	t.Helper()
 	var d store.Document
 	as(t, s, tenant, func(tx store.Tx) (err error) {
+		if err := tx.Provision(t.Context(), 1, "free"); err != nil {
+			return err
+		}
 		d, err = tx.InsertDocument(t.Context(), name, content)
 		return err
 	})
@@ -101,7 +104,12 @@ func TestSearchTakesWildcardsAsLetters(t *testing.T) {
 
 func TestDocumentsPageByPage(t *testing.T) {
 	s, _ := open(t)
-	as(t, s, "acme", func(tx store.Tx) error { return tx.Seed(t.Context(), 7, 100, 3) })
+	as(t, s, "acme", func(tx store.Tx) error {
+		if err := tx.Provision(t.Context(), 1, "starter"); err != nil {
+			return err
+		}
+		return tx.Seed(t.Context(), 7, 100, 3)
+	})
 	var seen int
 	as(t, s, "acme", func(tx store.Tx) error {
 		after := ""
@@ -206,7 +214,7 @@ func anyOperation(ctx context.Context, tx store.Tx, tenant string, operation int
 func TestRowsOfAnotherTenantCannotBeWritten(t *testing.T) {
 	s, _ := open(t)
 	err := s.As(t.Context(), "acme", func(tx store.Tx) error {
-		_, err := tx.Exec(t.Context(), `INSERT INTO documents (tenant_id, id, name, content) VALUES ('other', '1', 'n', 'c')`)
+		_, err := tx.Exec(t.Context(), `INSERT INTO documents (tenant_id, capacity, id, name, content) VALUES ('other', 'free', '1', 'n', 'c')`)
 		return err
 	})
 	if err == nil {

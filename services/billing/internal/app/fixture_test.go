@@ -173,10 +173,8 @@ func (f *fixture) news(customer, kind string) {
 func (f *fixture) take(customer, kind string) {
 	f.Helper()
 	f.notices++
-	n := plan.Notice{
-		EventID: "evt_" + f.tenant + "_" + strconv.Itoa(f.notices), Type: kind, CustomerID: customer, Created: now,
-		Tenant: f.tenant,
-	}
+	id := "evt_" + f.tenant + "_" + strconv.Itoa(f.notices)
+	n := plan.Notice{Tenant: f.tenant, StripeNotice: events.StripeNotice{EventID: id, Type: kind, CustomerID: customer, Created: now}}
 	if err := f.store.Take(f.Context(), n); err != nil {
 		f.Fatal(err)
 	}

@@ -242,7 +242,9 @@ func TestNewsTellOnlyWhatChanged(t *testing.T) {
 
 func TestNewsOfAnUnknownCustomerWaitForTheTenant(t *testing.T) {
 	f := newFixture(t)
-	early := plan.Notice{EventID: "evt_early", Type: "customer.subscription.created", CustomerID: "cus_acme1", Created: now}
+	early := plan.Notice{StripeNotice: events.StripeNotice{
+		EventID: "evt_early", Type: "customer.subscription.created", CustomerID: "cus_acme1", Created: now,
+	}}
 	for range 2 { // a duplicate
 		if err := f.store.Take(t.Context(), early); err != nil {
 			t.Fatal(err)
@@ -264,7 +266,7 @@ func TestOlderLookNeverWins(t *testing.T) {
 	f.signUp("starter")
 	f.stripe.subs[0].Status = plan.PastDue
 	notice := func() events.Event {
-		return f.event(&plan.Notice{EventID: "evt_x", Type: "invoice.payment_failed", CustomerID: "cus_acme1"})
+		return f.event(&events.StripeNotice{EventID: "evt_x", Type: "invoice.payment_failed", CustomerID: "cus_acme1"})
 	}
 	commit, err := f.app.React(t.Context(), notice())
 	if err != nil {

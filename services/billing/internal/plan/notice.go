@@ -5,32 +5,22 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"tenure/shared/events"
 )
 
-// Notice is what is kept of one of Stripe's events: ids. The rest of the payload may be stale and may hold personal
-// data; whoever acts on a notice fetches the live object.
+// Notice is what is kept of one of Stripe's events: ids. Whoever acts on it fetches the live object.
 type Notice struct {
-	EventID        string    `json:"event_id"`
-	Type           string    `json:"type"`
-	ObjectID       string    `json:"object_id,omitempty"`
-	CustomerID     string    `json:"customer_id,omitempty"`
-	SubscriptionID string    `json:"subscription_id,omitempty"`
-	Created        time.Time `json:"created"`
+	events.StripeNotice
 	// Tenant is what the object's metadata says; it is not sent, the subject says it.
 	Tenant string `json:"-"`
 }
 
-// EventType names the type on the bus.
-func (n *Notice) EventType() string { return "tenure.stripe." + n.Type + ".v1" }
-
 // DecodeNotice reads the notice that a bus event carries.
-func DecodeNotice(e events.Event) (Notice, error) {
-	var n Notice
+func DecodeNotice(e events.Event) (events.StripeNotice, error) {
+	var n events.StripeNotice
 	if err := json.Unmarshal(e.Data, &n); err != nil {
-		return Notice{}, fmt.Errorf("notice %s: %w", e.ID, err)
+		return n, fmt.Errorf("notice %s: %w", e.ID, err)
 	}
 	return n, nil
 }

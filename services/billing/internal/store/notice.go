@@ -31,7 +31,7 @@ func (s *Store) Take(ctx context.Context, n plan.Notice) error {
 		if err != nil {
 			return err
 		}
-		return s.Publish(ctx, tx, n, tenant)
+		return s.Publish(ctx, tx, n.StripeNotice, tenant)
 	})
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func tenantOf(ctx context.Context, tx pgx.Tx, n plan.Notice) (string, error) {
 
 // Publish appends a notice to the tenant's stream of Stripe's events. The stream is apart from the tenant's facts, so that
 // consumers of either see a sequence without gaps.
-func (s *Store) Publish(ctx context.Context, tx pgx.Tx, n plan.Notice, tenant string) error {
+func (s *Store) Publish(ctx context.Context, tx pgx.Tx, n events.StripeNotice, tenant string) error {
 	e, err := events.New(&n, tenant)
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (s *Store) unpark(ctx context.Context, tx pgx.Tx) error {
 	}
 	for _, n := range notices {
 		n.Created = n.Created.UTC()
-		if err := s.Publish(ctx, tx, n, n.Tenant); err != nil {
+		if err := s.Publish(ctx, tx, n.StripeNotice, n.Tenant); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tenure/services/billing/internal/plan"
+	"tenure/shared/events"
 )
 
 func TestOldNoticesAreForgotten(t *testing.T) {
@@ -12,7 +13,7 @@ func TestOldNoticesAreForgotten(t *testing.T) {
 	ages := map[string]string{"evt_new": "0 days", "evt_34": "34 days", "evt_36": "36 days", "evt_37": "37 days", "evt_38": "38 days"}
 	var all []plan.Notice
 	for id, age := range ages {
-		n := plan.Notice{EventID: id, Type: "invoice.paid", CustomerID: "cus_1", Created: time.Unix(1, 0)}
+		n := plan.Notice{StripeNotice: events.StripeNotice{EventID: id, Type: "invoice.paid", CustomerID: "cus_1", Created: time.Unix(1, 0)}}
 		if err := s.Take(t.Context(), n); err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/stripe/stripe-go/v76"
 
 	"tenure/services/billing/internal/plan"
+	"tenure/shared/events"
 )
 
 // Events returns Stripe's events from since on, the oldest first, of the types that matter here. Stripe keeps 30 days.
@@ -76,10 +77,10 @@ func NoticeOf(e stripe.Event) (plan.Notice, error) {
 	if err := json.Unmarshal(e.Data.Raw, &o); err != nil {
 		return plan.Notice{}, fmt.Errorf("object of event %s: %w", e.ID, err)
 	}
-	n := plan.Notice{
+	n := plan.Notice{Tenant: o.Metadata[metaTenant], StripeNotice: events.StripeNotice{
 		EventID: e.ID, Type: string(e.Type), Created: time.Unix(e.Created, 0).UTC(),
-		ObjectID: o.ID, CustomerID: o.Customer.ID, SubscriptionID: o.Subscription.ID, Tenant: o.Metadata[metaTenant],
-	}
+		ObjectID: o.ID, CustomerID: o.Customer.ID, SubscriptionID: o.Subscription.ID,
+	}}
 	switch o.Object {
 	case "customer":
 		n.CustomerID = o.ID

@@ -9,6 +9,7 @@ import (
 
 	"tenure/services/billing/internal/plan"
 	"tenure/services/billing/internal/webhook"
+	"tenure/shared/events"
 	"tenure/shared/testkit"
 )
 
@@ -53,7 +54,7 @@ func (s *source) Events(_ context.Context, since time.Time) ([]plan.Notice, erro
 func TestPollTakesWhatWebhooksMissed(t *testing.T) {
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	notice := func(id string, after time.Duration) plan.Notice {
-		return plan.Notice{EventID: id, Created: begin.Add(after)}
+		return plan.Notice{StripeNotice: events.StripeNotice{EventID: id, Created: begin.Add(after)}}
 	}
 	from := &source{answers: [][]plan.Notice{
 		{notice("evt_1", 0), notice("evt_2", time.Hour)},

@@ -15,6 +15,7 @@ import (
 
 	"tenure/services/billing/internal/plan"
 	"tenure/services/billing/internal/webhook"
+	"tenure/shared/events"
 )
 
 const invoicePaid = `{"id":"evt_1","object":"event","type":"invoice.paid","api_version":"2011-01-01","created":1767225600,
@@ -61,10 +62,10 @@ func deliver(t *testing.T, k *taker, body, signature string) (int, string) {
 
 // TestSignedEventIsTaken by either secret, whatever version of the API the endpoint was made with.
 func TestSignedEventIsTaken(t *testing.T) {
-	want := plan.Notice{
+	want := plan.Notice{Tenant: "acme", StripeNotice: events.StripeNotice{
 		EventID: "evt_1", Type: "invoice.paid", ObjectID: "in_1", CustomerID: "cus_1", SubscriptionID: "sub_1",
-		Created: time.Unix(1767225600, 0).UTC(), Tenant: "acme",
-	}
+		Created: time.Unix(1767225600, 0).UTC(),
+	}}
 	for _, secret := range []string{"new", "old"} {
 		for _, version := range []string{"2011-01-01", "2023-10-16", "2099-12-31.future"} {
 			k := &taker{}

@@ -187,7 +187,7 @@ func registered(s State, p *events.TenantRegistered, at time.Time) State {
 		life.TrialEndsAt = *p.TrialEndsAt
 	}
 	if p.TrialSettlesAt != nil {
-		life.TrialSettlesAt = *p.TrialSettlesAt
+		life.TrialSettle = p.TrialSettlesAt.Sub(life.TrialEndsAt)
 	}
 	return life
 }
@@ -208,7 +208,7 @@ func ended(s State) State {
 	}
 }
 
-func (s *State) endTrial() { s.TrialEndsAt, s.TrialSettlesAt = time.Time{}, time.Time{} }
+func (s *State) endTrial() { s.TrialEndsAt, s.TrialSettle = time.Time{}, 0 }
 
 // due moves a pending change that fell due before its time.
 func (p *PendingChange) due(at time.Time) *PendingChange {

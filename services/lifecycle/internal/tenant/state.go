@@ -66,10 +66,10 @@ type State struct {
 
 	// SignupExpiresAt ends a sign-up that was not paid for.
 	SignupExpiresAt time.Time `json:"signup_expires_at,omitzero"`
-	// TrialEndsAt is when the first payment falls due. What became of it billing knows moments later: without its word
-	// access closes at TrialSettlesAt.
-	TrialEndsAt    time.Time `json:"trial_ends_at,omitzero"`
-	TrialSettlesAt time.Time `json:"trial_settles_at,omitzero"`
+	// TrialEndsAt is when the first payment falls due. What became of it billing knows moments later: access closes when
+	// it has said nothing for as long as TrialSettle.
+	TrialEndsAt time.Time     `json:"trial_ends_at,omitzero"`
+	TrialSettle time.Duration `json:"trial_settle,omitempty"`
 	// Grace is there while something is unpaid and access stays open all the same.
 	Grace *Grace `json:"grace,omitempty"`
 	// Exempt: access stays open whatever is owed.

@@ -39,7 +39,7 @@ func (s State) Timers() []Timer {
 	case PendingPayment:
 		arm(TimerSignupExpiry, s.SignupExpiresAt)
 	case Trialing:
-		arm(TimerTrialEnd, latest(s.TrialEndsAt, s.TrialSettlesAt))
+		arm(TimerTrialEnd, s.TrialEndsAt.Add(s.TrialSettle))
 	case Deleting:
 		if s.Deletion.DeferredBy == nil {
 			arm(TimerPurgeDue, s.Deletion.ScheduledFor)
@@ -64,13 +64,6 @@ func (s State) Timers() []Timer {
 		}
 	}
 	return out
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // withholds: nothing is erased under a hold, so that asking again waits for the release.

@@ -42,7 +42,7 @@ func TestAFailedPaymentEndsATrialThatIsOver(t *testing.T) {
 	w = trialing(t)
 	w.now = w.state.TrialEndsAt.Add(-time.Nanosecond)
 	w.do(CmdPaymentFailed, &PaymentFailed{}, "payment.past_due")
-	w.now = w.state.TrialSettlesAt
+	w.now = w.state.TrialEndsAt.Add(w.state.TrialSettle)
 	w.do(CmdPaymentFailed, &PaymentFailed{}) // the grace goes on
 	w.is(PastDue)
 }
@@ -88,7 +88,7 @@ func TestAConversionInAnyState(t *testing.T) {
 	} {
 		w := s.tenant.after(CmdConfirmPayment, paid)
 		w.finish()
-		if w.state.Name != s.want || !w.state.TrialEndsAt.IsZero() || !w.state.TrialSettlesAt.IsZero() {
+		if w.state.Name != s.want || !w.state.TrialEndsAt.IsZero() || w.state.TrialSettle != 0 {
 			t.Errorf("%s: %s, a trial until %s", name, w.state.Name, w.state.TrialEndsAt)
 		}
 	}

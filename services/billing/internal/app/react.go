@@ -42,6 +42,9 @@ func (a *App) React(ctx context.Context, e events.Event) (inbox.Commit, error) {
 	if err != nil {
 		return nil, fault.Permanent(err)
 	}
+	if err := a.yield(ctx, e, p); err != nil {
+		return nil, err
+	}
 	commit, err := a.follows(ctx, e, p)
 	if err != nil {
 		return nil, err

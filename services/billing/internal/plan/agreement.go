@@ -28,6 +28,14 @@ type Agreement struct {
 	Version int64
 }
 
+// Of is what the agreement says of one of the tenant's lives: an earlier one is over.
+func (a Agreement) Of(generation int64) Agreement {
+	if generation < a.Generation {
+		return Agreement{Tenant: a.Tenant, Generation: generation, Plan: a.Plan, State: Ended, Version: a.Version}
+	}
+	return a
+}
+
 // AgreementEvents are the types of events that Agree knows.
 var AgreementEvents = eventTypes(
 	&events.TenantRegistered{}, &events.TenantReborn{}, &events.PaymentConfirmed{}, &events.SignupAbandoned{},

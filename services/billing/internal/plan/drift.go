@@ -65,6 +65,11 @@ type Difference struct {
 	Plan, LivePlan string
 }
 
+// Is reports whether two looks have found the same difference, in whatever words.
+func (d Difference) Is(other Difference) bool {
+	return d.Kind == other.Kind && d.SubscriptionID == other.SubscriptionID
+}
+
 // Life is one life of a tenant as both sides have it; without a tenant in its Agreement, a customer that is nobody's.
 type Life struct {
 	Agreement Agreement
@@ -79,7 +84,7 @@ type Life struct {
 
 // Settled reports whether both sides can be compared: nothing is under way, and the agreement has stood for a while.
 func (l Life) Settled(least time.Duration) bool {
-	return !l.Busy && l.Agreement.Operation == "" && l.Age >= least
+	return l.Agreement.Tenant == "" || !l.Busy && l.Agreement.Operation == "" && l.Age >= least
 }
 
 // Drift lists the differences of a life that is settled.
@@ -87,10 +92,10 @@ func Drift(catalogue plans.Catalogue, l Life) []Difference {
 	switch a := l.Agreement; {
 	case a.Tenant == "":
 		return unknown(l.Live)
-	case a.Plan == "": // how this life began is not known: it can only be guessed what is right
-		return nil
 	case a.State == Ended:
 		return charged(a, l.Live)
+	case a.Plan == "": // how this life began is not known: it can only be guessed what is right
+		return nil
 	}
 	next, facts := Derive(l.Live, l.Belief)
 	out := missed(facts)

@@ -11,9 +11,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"tenure/services/billing/internal/api"
 	"tenure/services/billing/internal/app"
 	"tenure/services/billing/internal/meter"
 	"tenure/services/billing/internal/prune"
+	"tenure/services/billing/internal/reconcile"
 	"tenure/services/billing/internal/store"
 	"tenure/services/billing/internal/stripeapi"
 	"tenure/services/billing/internal/webhook"
@@ -54,6 +56,8 @@ type settings struct {
 	// UsageInterval is how often use that costs money is reported to Stripe. What is used between the last report and the
 	// end of a period is charged in the next one.
 	UsageInterval time.Duration `env:"TENURE_USAGE_REPORT_INTERVAL" envDefault:"1h"`
+	// ReconcileInterval is how often what Stripe has live is held against the log.
+	ReconcileInterval time.Duration `env:"TENURE_RECONCILE_INTERVAL" envDefault:"1h"`
 	// Plans is the plan file; empty: the default plans.
 	Plans string `env:"TENURE_PLANS"`
 }
@@ -65,6 +69,8 @@ func (s settings) check() error {
 		return fmt.Errorf("TENURE_STRIPE_POLL_INTERVAL is %v: give a time like 60s", s.PollInterval)
 	case s.UsageInterval <= 0:
 		return fmt.Errorf("TENURE_USAGE_REPORT_INTERVAL is %v: give a time like 1h", s.UsageInterval)
+	case s.ReconcileInterval <= 0:
+		return fmt.Errorf("TENURE_RECONCILE_INTERVAL is %v: give a time like 1h", s.ReconcileInterval)
 	case s.Rate <= 0:
 		return fmt.Errorf("TENURE_STRIPE_RATE is %v: give a number of calls a second, like 80", s.Rate)
 	}
@@ -81,6 +87,7 @@ type Service struct {
 	store    *store.Store
 	stripe   *stripeapi.Client
 	app      *app.App
+	drift    *reconcile.Reconciler
 }
 
 // New implements runner.New.
@@ -116,6 +123,8 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 		Key: s.settings.APIKey, Base: s.settings.APIBase, Catalogue: s.offer.Plans, Usage: s.offer.Usage, Rate: s.settings.Rate,
 	})
 	s.app = app.New(s.store, s.stripe, s.offer.Plans, time.Now)
+	s.drift = reconcile.New(s.store, s.stripe, s.app, s.offer.Plans)
+	(&api.API{Reconciler: s.drift}).Register(deps.API)
 	deps.Mux.Handle(webhook.Path, webhook.Handler(secrets, s.store))
 	return s, nil
 }
@@ -132,27 +141,20 @@ func (s *Service) Run(ctx context.Context) error {
 			Name: "billing-usage", Stream: bus.StreamUsage, Whole: true, Handler: meter.Handler(s.store, s.offer.Usage, time.Now),
 		})
 	})
-	g.Go(func() error {
-		meter.Report(ctx, s.store, s.offer.Plans)
-		return nil
-	})
-	g.Go(func() error {
-		meter.NewInvoices(s.store, s.stripe, s.offer).Run(ctx, s.settings.UsageInterval)
-		return nil
-	})
-	g.Go(func() error {
-		prune.Daily(ctx, "ids of usage", s.store.PruneUsage)
-		return nil
-	})
-	g.Go(func() error {
-		webhook.Poll(ctx, s.stripe, s.store, s.settings.PollInterval)
-		return nil
-	})
 	g.Go(func() error { return s.bus.Answer(ctx, query.BillingQuote, s.quote) })
-	g.Go(func() error {
-		prune.Daily(ctx, "webhook events", s.store.PruneNotices)
-		return nil
-	})
+	for _, loop := range []func(){
+		func() { webhook.Poll(ctx, s.stripe, s.store, s.settings.PollInterval) },
+		func() { meter.Report(ctx, s.store, s.offer.Plans) },
+		func() { meter.NewInvoices(s.store, s.stripe, s.offer).Run(ctx, s.settings.UsageInterval) },
+		func() { s.drift.Run(ctx, s.settings.ReconcileInterval) },
+		func() { prune.Daily(ctx, "webhook events", s.store.PruneNotices) },
+		func() { prune.Daily(ctx, "ids of usage", s.store.PruneUsage) },
+	} {
+		g.Go(func() error { // it goes on until ctx ends, and tells of its failures by itself
+			loop()
+			return nil
+		})
+	}
 	return g.Wait()
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/jackc/pgx/v5/pgxpool"
 	stripewebhook "github.com/stripe/stripe-go/v76/webhook"
 
@@ -15,6 +17,7 @@ import (
 	"tenure/shared/bus"
 	"tenure/shared/events"
 	"tenure/shared/pg"
+	"tenure/shared/query"
 	"tenure/shared/runner"
 	"tenure/shared/testkit"
 )
@@ -56,7 +59,7 @@ func start(t *testing.T) (*bus.Bus, http.Handler) {
 	t.Cleanup(stripe.Close)
 	mux := http.NewServeMux()
 	service, err := billing.New(t.Context(), runner.Deps{
-		Bus: b, Mux: mux, Open: open,
+		Bus: b, Mux: mux, API: humago.New(mux, huma.DefaultConfig("billing", "test")), Open: open,
 		Environ: runner.Environ{"STRIPE_API_KEY": "sk", "STRIPE_API_BASE": stripe.URL, "STRIPE_WEBHOOK_SECRET": "whsec"},
 	})
 	if err != nil {
@@ -148,10 +151,29 @@ func TestUsageIsMetered(t *testing.T) {
 	}
 }
 
+// TestQuoteIsAnswered for a tenant that Stripe does not know: its plan's price.
+func TestQuoteIsAnswered(t *testing.T) {
+	b, _ := start(t)
+	ask := func(plan string) (got query.Quote, err error) {
+		err = b.Ask(t.Context(), query.BillingQuote, query.QuoteRequest{Tenant: "acme", Generation: 1, Plan: plan}, &got)
+		return got, err
+	}
+	testkit.WaitFor(t, soon, "a quote, once the service has subscribed", func() bool {
+		got, err := ask("professional")
+		return err == nil && got.DueNowCents == 19900 && got.NextCents == 19900
+	})
+	if _, err := ask("gold"); err == nil || !strings.Contains(err.Error(), "gold") {
+		t.Errorf("a plan that is not there: %v", err)
+	}
+}
+
 func TestSettingsAreChecked(t *testing.T) {
 	for missing, environ := range map[string]runner.Environ{
 		"STRIPE_API_KEY":              {"STRIPE_WEBHOOK_SECRET": "whsec"},
 		"STRIPE_WEBHOOK_SECRET":       {"STRIPE_API_KEY": "sk", "STRIPE_WEBHOOK_SECRET": ","},
+		"TENURE_STRIPE_RATE":          {"STRIPE_API_KEY": "sk", "STRIPE_WEBHOOK_SECRET": "whsec", "TENURE_STRIPE_RATE": "0"},
+		"TENURE_RECONCILE_INTERVAL":   {"STRIPE_API_KEY": "sk", "STRIPE_WEBHOOK_SECRET": "whsec", "TENURE_RECONCILE_INTERVAL": "0s"},
+		"TENURE_PLANS":                {"STRIPE_API_KEY": "sk", "STRIPE_WEBHOOK_SECRET": "whsec", "TENURE_PLANS": "no-such-file.yaml"},
 		"TENURE_STRIPE_POLL_INTERVAL": {"STRIPE_API_KEY": "sk", "STRIPE_WEBHOOK_SECRET": "whsec", "TENURE_STRIPE_POLL_INTERVAL": "0s"},
 	} {
 		_, err := billing.New(t.Context(), runner.Deps{Environ: environ})

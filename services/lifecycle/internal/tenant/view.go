@@ -54,27 +54,37 @@ type StepView struct {
 	Error      string `json:"error,omitempty"`
 }
 
+// PlanOf is the plan of the operation that p begins; false when p begins none.
+func PlanOf(p events.Payload) (events.OperationPlan, bool) {
+	switch p := p.(type) {
+	case *events.ProvisioningStarted:
+		return p.Operation, true
+	case *events.ProvisioningRetried:
+		return p.Operation, true
+	case *events.UpgradeStarted:
+		return p.Operation, true
+	case *events.DowngradeStarted:
+		return p.Operation, true
+	case *events.ReactivationStarted:
+		return p.Operation, true
+	case *events.PurgeStarted:
+		return p.Operation, true
+	}
+	return events.OperationPlan{}, false
+}
+
 // OperationOf names the operation or export that p is about; it is empty when p is about none.
 func OperationOf(p events.Payload) string {
 	switch p := p.(type) {
-	case *events.ProvisioningStarted:
-		return p.Operation.ID
-	case *events.ProvisioningRetried:
-		return p.Operation.ID
-	case *events.UpgradeStarted:
-		return p.Operation.ID
-	case *events.DowngradeStarted:
-		return p.Operation.ID
-	case *events.ReactivationStarted:
-		return p.Operation.ID
-	case *events.PurgeStarted:
-		return p.Operation.ID
 	case *events.StepRequested:
 		return p.OperationID
 	case *events.StepDone:
 		return p.OperationID
 	case *events.StepErrored:
 		return p.OperationID
+	}
+	if plan, ok := PlanOf(p); ok {
+		return plan.ID
 	}
 	id, _ := outcome(p)
 	return id
@@ -118,6 +128,8 @@ func outcome(p events.Payload) (id string, r result) {
 		return p.OperationID, result{status: OpRunning, err: p.Error, stuck: true}
 	case *events.DowngradeScheduled:
 		return p.OperationID, result{kind: OpDowngrade, status: OpPending, from: p.FromPlan, to: p.Plan}
+	case *events.DowngradeDue:
+		return p.OperationID, result{status: OpPending}
 	case *events.DowngradeCancelled:
 		return p.OperationID, result{status: OpCancelled}
 	case *events.ExportRequested:
@@ -136,19 +148,10 @@ func outcome(p events.Payload) (id string, r result) {
 // the states themselves, views are never changed in place.
 func ProjectOperation(op OperationView, e events.Event, p events.Payload) OperationView {
 	at := e.Time.UTC()
+	if plan, ok := PlanOf(p); ok {
+		return opened(op, e, plan)
+	}
 	switch p := p.(type) {
-	case *events.ProvisioningStarted:
-		return opened(op, e, p.Operation)
-	case *events.ProvisioningRetried:
-		return opened(op, e, p.Operation)
-	case *events.UpgradeStarted:
-		return opened(op, e, p.Operation)
-	case *events.DowngradeStarted:
-		return opened(op, e, p.Operation)
-	case *events.ReactivationStarted:
-		return opened(op, e, p.Operation)
-	case *events.PurgeStarted:
-		return opened(op, e, p.Operation)
 	case *events.StepRequested:
 		op.Step, op.Status, op.EndedAt = p.Action, OpRunning, time.Time{}
 		op.NeedsOperator = false

@@ -20,6 +20,8 @@ import (
 var optional = map[string]string{
 	"TENURE_OIDC_ISSUER":                 "one of it and TENURE_AUTH_KEY",
 	"TENURE_OIDC_AUDIENCE":               "goes with the issuer",
+	"TENURE_PLANS":                       "without, the default plans",
+	"TENURE_OPERATOR_MAIL":               "without, nobody is told",
 	"TENURE_LOG_FORMAT":                  "json in production",
 	"OTEL_EXPORTER_OTLP_ENDPOINT":        "without, no traces are made",
 	"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "overrules the endpoint",

@@ -73,11 +73,13 @@ func newWorld(t *testing.T) *world {
 	_, bucket := s3test.Bucket(t)
 	datamap := filepath.Join(t.TempDir(), "datamap.yaml")
 	require.NoError(t, os.WriteFile(datamap, []byte("stores: []\n"), 0o600))
+	planFile, err := filepath.Abs(filepath.Join(root, "deploy", "plans.example.yaml"))
+	require.NoError(t, err)
 
 	w.variables = made(t)
 	maps.Copy(w.variables, forPeople())
 	maps.Copy(w.variables, map[string]string{
-		"DATAMAP_FILE": datamap, "S3_ACCESS_KEY": store.AccessKey, "S3_SECRET_KEY": store.SecretKey,
+		"DATAMAP_FILE": datamap, "PLANS_FILE": planFile, "S3_ACCESS_KEY": store.AccessKey, "S3_SECRET_KEY": store.SecretKey,
 		"TENURE_S3_PUBLIC_URL": store.Endpoint, "SMTP_URL": "smtp://" + startMail(t, w.letters),
 	})
 	w.project = project(t, w.variables)

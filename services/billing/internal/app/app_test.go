@@ -19,8 +19,8 @@ func TestSignUp(t *testing.T) {
 	f.wantTold("subscription.created", "payment.confirmed")
 	f.deliver(registered)
 	f.wantTold()
-	if f.stripe.net() != 4900 || len(f.stripe.subs) != 1 {
-		t.Errorf("charged %d for %d subscriptions", f.stripe.net(), len(f.stripe.subs))
+	if f.stripe.charged() != 4900 || len(f.stripe.subs) != 1 {
+		t.Errorf("charged %d for %d subscriptions", f.stripe.charged(), len(f.stripe.subs))
 	}
 }
 
@@ -38,8 +38,8 @@ func TestSignUpForTrial(t *testing.T) {
 	end := now.Add(14 * 24 * time.Hour)
 	f.send(&events.TenantRegistered{Plan: "starter", Generation: 1, TrialDays: 14, TrialEndsAt: &end})
 	f.wantTold("subscription.created", "payment.confirmed")
-	if f.stripe.net() != 0 {
-		t.Errorf("a trial was charged %d", f.stripe.net())
+	if f.stripe.charged() != 0 {
+		t.Errorf("a trial was charged %d", f.stripe.charged())
 	}
 }
 
@@ -84,8 +84,8 @@ func TestLostAnswers(t *testing.T) {
 		}
 		f.deliver(registered)
 		f.wantTold("subscription.created", "payment.confirmed")
-		if len(f.stripe.subs) != 1 || f.stripe.net() != 4900 {
-			t.Errorf("%d subscriptions, net %d", len(f.stripe.subs), f.stripe.net())
+		if len(f.stripe.subs) != 1 || f.stripe.charged() != 4900 {
+			t.Errorf("%d subscriptions, net %d", len(f.stripe.subs), f.stripe.charged())
 		}
 	}
 }
@@ -104,8 +104,8 @@ func TestUpgrade(t *testing.T) {
 	if got[1].Type != "tenure.billing.step.completed.v1" || got[1].CorrelationID != "command-1" || got[1].CausationID == "" {
 		t.Errorf("answer %+v", got[1].Event)
 	}
-	if f.subscription().Plan != "professional" || f.stripe.net() != 19900 {
-		t.Errorf("on %s, net %d", f.subscription().Plan, f.stripe.net())
+	if f.subscription().Plan != "professional" || f.stripe.charged() != 19900 {
+		t.Errorf("on %s, net %d", f.subscription().Plan, f.stripe.charged())
 	}
 }
 
@@ -124,8 +124,8 @@ func TestDeclinedUpgrade(t *testing.T) {
 	}
 	f.send(undo(step))
 	f.wantTold("step.completed")
-	if f.subscription().Plan != "starter" || f.stripe.net() != 4900 {
-		t.Errorf("on %s, net %d", f.subscription().Plan, f.stripe.net())
+	if f.subscription().Plan != "starter" || f.stripe.charged() != 4900 {
+		t.Errorf("on %s, net %d", f.subscription().Plan, f.stripe.charged())
 	}
 }
 
@@ -151,8 +151,8 @@ func TestUpgradeWhoseAnswerIsLost(t *testing.T) {
 	f.stripe.lose = true
 	f.send(bill("upgrade1", "starter", "professional"))
 	f.wantTold("subscription.changed", "step.completed")
-	if f.stripe.net() != 19900 {
-		t.Errorf("net %d", f.stripe.net())
+	if f.stripe.charged() != 19900 {
+		t.Errorf("net %d", f.stripe.charged())
 	}
 }
 
@@ -195,7 +195,7 @@ func TestUndoLeavesTheMoneyAsItWas(t *testing.T) {
 				if tt.from != "free" {
 					f.signUp(tt.from)
 				}
-				was, net, credit := f.subscription(), f.stripe.net(), f.stripe.credit
+				was, net, credit := f.subscription(), f.stripe.charged(), f.stripe.credit
 				step := bill(tt.operation, tt.from, tt.to)
 				request := f.event(step)
 				if answered {
@@ -213,8 +213,8 @@ func TestUndoLeavesTheMoneyAsItWas(t *testing.T) {
 				if diff := cmp.Diff(was, got); diff != "" {
 					t.Errorf("the subscription is another (-was +is):\n%s", diff)
 				}
-				if f.stripe.net() != net || f.stripe.credit != credit {
-					t.Errorf("net %d and credit %d, were %d and %d", f.stripe.net(), f.stripe.credit, net, credit)
+				if f.stripe.charged() != net || f.stripe.credit != credit {
+					t.Errorf("net %d and credit %d, were %d and %d", f.stripe.charged(), f.stripe.credit, net, credit)
 				}
 			})
 		}
@@ -249,8 +249,8 @@ func TestLeavingReturningAndPurge(t *testing.T) {
 	f.send(&events.DeletionRequested{})
 	f.send(bill("purge1", "starter", ""))
 	f.wantTold("subscription.cancelled", "subscription.cancelled", "step.completed")
-	if len(f.stripe.subs) != 1 || f.stripe.net() != 4900 {
-		t.Errorf("%d subscriptions, net %d", len(f.stripe.subs), f.stripe.net())
+	if len(f.stripe.subs) != 1 || f.stripe.charged() != 4900 {
+		t.Errorf("%d subscriptions, net %d", len(f.stripe.subs), f.stripe.charged())
 	}
 
 	// Late news of the life that is over, then a new one.
@@ -349,8 +349,8 @@ func TestSignUpThatIsGivenUpIsRefunded(t *testing.T) {
 				f.send(p)
 			}
 			f.wantTold(tt.want...)
-			if f.stripe.net() != 0 || f.subscription().ID != "" {
-				t.Errorf("net %d, %+v", f.stripe.net(), f.subscription())
+			if f.stripe.charged() != 0 || f.subscription().ID != "" {
+				t.Errorf("net %d, %+v", f.stripe.charged(), f.subscription())
 			}
 		})
 	}

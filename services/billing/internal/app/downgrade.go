@@ -45,7 +45,7 @@ func (a *App) callOff(ctx context.Context, e events.Event, p *events.DowngradeCa
 func (a *App) rollBack(ctx context.Context, e events.Event, p *events.DowngradeRolledBack) (inbox.Commit, error) {
 	free := e.Time.AddDate(0, 1, 0)
 	return a.change(ctx, e, request{
-		plan: p.Plan, trialEnd: &free,
+		plan: p.Plan, trialEnd: &free, trialDays: 30,
 		changes: func(main *plan.Subscription, told plan.Belief) []plan.Change {
 			return plan.RollBack(a.catalogue, main, told, p.Plan)
 		},

@@ -72,12 +72,14 @@ func call[T any](f *fakeStripe, key string, do func() (T, error)) (T, error) {
 	return out, err
 }
 
-func (f *fakeStripe) net() (net int64) {
+func (f *fakeStripe) charged() (net int64) {
 	for _, i := range f.invoices {
 		net += i.Charged
 	}
 	return net
 }
+
+func (f *fakeStripe) net() int64 { return f.charged() - f.credit }
 
 func (f *fakeStripe) bill(sub *plan.Subscription, reason string, cents int64) {
 	i := plan.Invoice{ID: "in_" + strconv.Itoa(len(f.invoices)+1), CustomerID: sub.CustomerID, Reason: reason, CreditUsed: min(f.credit, cents)}
@@ -148,8 +150,8 @@ func (f *fakeStripe) ChangePlan(_ context.Context, key string, s plan.Subscripti
 			if change.MovesMoney() {
 				f.bill(live, plan.ReasonUpdate, f.price(to)-f.price(live.Plan))
 			}
-			if f.decline && change == plan.Reinstate {
-				live.Status, f.invoices[len(f.invoices)-1].Charged = plan.PastDue, 0
+			if change == plan.Reinstate {
+				f.refuse(live)
 			}
 			live.Plan = to
 		})
@@ -188,9 +190,21 @@ func (f *fakeStripe) turnPeriod() {
 			s.Plan = cmp.Or(s.ScheduledPlan, s.Plan)
 			s.CurrentPeriodEnd = s.CurrentPeriodEnd.AddDate(0, 1, 0)
 			f.bill(s, "subscription_cycle", f.price(s.Plan))
+			f.refuse(s)
 		}
 	}
 }
+
+// refuse leaves the newest invoice unpaid if the card is declined.
+func (f *fakeStripe) refuse(s *plan.Subscription) {
+	if f.decline {
+		s.Status, f.invoices[len(f.invoices)-1].Charged = plan.PastDue, 0
+	}
+}
+
+func (f *fakeStripe) collect()       {}
+func (f *fakeStripe) declineCard()   { f.decline = true }
+func (f *fakeStripe) now() time.Time { return now }
 
 func (f *fakeStripe) PlanOwed(context.Context, string) (bool, error) { return !f.addOnsOwed, nil }
 

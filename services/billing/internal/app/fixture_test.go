@@ -43,17 +43,29 @@ type fixture struct {
 	notices  int
 }
 
-// of returns a fixture for another tenant, with a Stripe of its own, on the same database.
+// of returns a fixture for another tenant, with a fake Stripe of its own, on the same database.
 func (f *fixture) of(t *testing.T, tenant string) *fixture {
-	other := &fixture{
-		T: t, tenant: tenant, stripe: newFakeStripe(), store: f.store, db: f.db, log: f.log, sequence: map[string]int64{},
-	}
-	other.app = app.New(f.store, other.stripe, plans.Default(), func() time.Time { return now })
+	fake := newFakeStripe()
+	other := f.with(t, tenant, fake)
+	other.stripe = fake
+	return other
+}
+
+// with is of with a Stripe that is at hand.
+func (f *fixture) with(t *testing.T, tenant string, stripe app.Stripe) *fixture {
+	other := &fixture{T: t, tenant: tenant, store: f.store, db: f.db, log: f.log, sequence: map[string]int64{}}
+	other.app = app.New(f.store, stripe, plans.Default(), func() time.Time { return now })
 	other.handle = inbox.Reactor(f.db, "billing", app.Wants, other.app.React, nil)
 	return other
 }
 
 func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	return database(t).of(t, tenant)
+}
+
+// database is a fixture without a Stripe.
+func database(t *testing.T) *fixture {
 	t.Helper()
 	url := testkit.Postgres(t)
 	if err := pg.Migrate(t.Context(), url, "billing", migrations.Files); err != nil {
@@ -71,7 +83,7 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return (&fixture{store: store.New(db, log), db: db, log: log}).of(t, tenant)
+	return &fixture{store: store.New(db, log), db: db, log: log}
 }
 
 // event makes the next event of its service's log about the tenant.

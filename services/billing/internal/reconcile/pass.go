@@ -47,8 +47,8 @@ func (p *pass) examine(ctx context.Context, id store.LifeID) ([]Item, error) {
 	}
 }
 
-// current lists what differs now, and closes what does no more. A cure whose outcome was never stored is gone on with,
-// unless it is about an agreement that holds no more.
+// current lists what differs now, and closes what does no more. A cure whose outcome was never stored comes first and is
+// gone on with, unless it is about an agreement that holds no more: what it did at Stripe is no news to be missed.
 func (p *pass) current(ctx context.Context, id store.LifeID, life plan.Life) ([]plan.Difference, error) {
 	found := plan.Drift(p.catalogue, life)
 	open, err := p.store.OpenDrift(ctx, id)
@@ -59,7 +59,7 @@ func (p *pass) current(ctx context.Context, id store.LifeID, life plan.Life) ([]
 		switch {
 		case slices.ContainsFunc(found, d.Is):
 		case d.Kind.Heals() && !d.Told && d.Version == life.Agreement.Version:
-			found = append(found, d.Difference)
+			found = slices.Insert(found, 0, d.Difference)
 		default:
 			if err := p.store.CloseDrift(ctx, d); err != nil {
 				return nil, err

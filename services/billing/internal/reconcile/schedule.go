@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// settle is how long an agreement has to stand, and a difference to last, before a pass of its own accord believes in it:
-// news of Stripe's are minutes under way at worst, and would else be told as missed.
-const settle = 5 * time.Minute
+// Settle is how long an agreement has to stand, and a difference to last, before a pass that nobody asked for believes in
+// it. News of Stripe's may be minutes under way, and would else be told as missed.
+const Settle = 5 * time.Minute
 
 const (
 	firstPass  = time.Minute // after the start, so that what has piled up is worked off
 	retryDelay = 10 * time.Second
 )
 
-// Run makes a pass every interval until ctx ends, in one process of all that call it.
-func (r *Reconciler) Run(ctx context.Context, interval time.Duration) {
+// Run makes a pass every interval until ctx ends, in one process of all that call it. See Settle.
+func (r *Reconciler) Run(ctx context.Context, interval, settle time.Duration) {
 	for ctx.Err() == nil {
-		if err := r.lead(ctx, interval); err != nil && ctx.Err() == nil {
+		if err := r.lead(ctx, interval, settle); err != nil && ctx.Err() == nil {
 			slog.WarnContext(ctx, "reconciling with Stripe lost its turn and waits for the next", "error", err)
 		}
 		wait(ctx, retryDelay)
 	}
 }
 
-func (r *Reconciler) lead(ctx context.Context, interval time.Duration) error {
+func (r *Reconciler) lead(ctx context.Context, interval, settle time.Duration) error {
 	lead, err := r.store.Lead(ctx)
 	if err != nil {
 		return err

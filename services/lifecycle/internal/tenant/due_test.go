@@ -98,6 +98,16 @@ func TestAChangeThatFallsDueWhileSomethingIsOwed(t *testing.T) {
 	w.finish()
 	w.is(Active)
 
+	// Paid, and owed again: the new debt has a grace of its own.
+	w = toStarter(t).after(CmdPaymentFailed, &PaymentFailed{}).after(CmdChangeDue, &ChangeDue{Plan: "starter"})
+	w.now = w.now.Add(day)
+	w.after(CmdPaymentRecovered, &PaymentRecovered{}).after(CmdPaymentFailed, &PaymentFailed{})
+	w.finish()
+	w.is(PastDue)
+	if w.state.Blocks != nil || !w.state.Grace.EndsAt.Equal(epoch.Add(8*day)) {
+		t.Errorf("blocks %v, grace %v", w.state.Blocks, w.state.Grace)
+	}
+
 	w = toStarter(t).after(CmdPaymentFailed, &PaymentFailed{}).after(CmdChangeDue, &ChangeDue{Plan: "starter"})
 	w.do(CmdSuspend, &events.Suspend{}, "block.added")
 	w.finish()
@@ -186,29 +196,6 @@ func TestADueChangeThatIsSuperseded(t *testing.T) {
 	w = toStarter(t).after(CmdUpgrade, &events.Upgrade{Plan: "enterprise"})
 	if p := last[*events.DowngradeCancelled](w); p.Superseded {
 		t.Errorf("dropped %+v", p)
-	}
-}
-
-// Stripe may have lowered the price by itself, so that billing is asked to go back whether or not it was asked to go.
-func TestAScheduledDowngradeThatFailsTakesTheMoneyBack(t *testing.T) {
-	w := toStarter(t).after(CmdChangeDue, &ChangeDue{Plan: "starter"})
-	w.failed("sample", actionProvision, "step.requested")
-	p := last[*events.StepRequested](w)
-	if p.Participant != billing || !p.Compensate || p.FromPlan != "starter" || p.ToPlan != "professional" {
-		t.Errorf("the way back begins with %+v", p)
-	}
-	w.done(billing, actionBill, "step.requested", "step.requested")
-	w.finish()
-	w.is(Active)
-	if p := last[*events.DowngradeRolledBack](w); p.Plan != "professional" || w.state.Pending != nil {
-		t.Errorf("rolled back %+v", p)
-	}
-
-	// One that was asked for now is nowhere but with us.
-	w = active(t).after(CmdDowngrade, &events.Downgrade{Plan: "free", At: "now"})
-	w.failed("sample", actionProvision, "step.requested", "step.requested")
-	if p := last[*events.StepRequested](w); p.Participant == billing {
-		t.Errorf("asked %+v", p)
 	}
 }
 

@@ -71,7 +71,6 @@ func Evolve(s State, e events.Event, p events.Payload) State {
 		s.Pending = nil
 		s.Lease = newLease(p.Operation, s.Version, before.Name)
 		s.Lease.Resolution = p.Resolution
-		s.Lease.Scheduled = before.Pending != nil && before.Pending.OperationID == p.Operation.ID
 	case *events.DowngradeCompleted:
 		s.Plan, s.Blocks, s.Lease = p.Plan, p.Blocks, nil
 

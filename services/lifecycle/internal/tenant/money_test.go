@@ -59,6 +59,8 @@ func (s *subscription) take(w *world, p events.Payload, plan *string) {
 		if !p.Superseded {
 			s.plan = w.charged(*plan)
 		}
+	case *events.DowngradeRolledBack:
+		s.plan, s.scheduled = w.charged(p.Plan), nil
 	case *events.StepRequested:
 		s.asked[p.StepID] = w.charged(p.ToPlan)
 	case *events.StepDone:

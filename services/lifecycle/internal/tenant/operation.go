@@ -72,10 +72,7 @@ type Operation struct {
 	ToPlan      string    `json:"to_plan,omitempty"`
 	RestoreData *bool     `json:"restore_data,omitempty"`
 	Resolution  string    `json:"resolution,omitempty"`
-	// Scheduled: Stripe knows of the change since it was asked for and may have made it by itself, so that the way back
-	// undoes the bill's step even when nobody was asked for it.
-	Scheduled bool   `json:"scheduled,omitempty"`
-	Steps     []Step `json:"steps,omitempty"`
+	Steps       []Step    `json:"steps,omitempty"`
 	// Lifted are the blocks that a reactivation took away; they come back when it fails.
 	Lifted []events.Block `json:"lifted,omitempty"`
 	// Error is why the operation is undone or stuck.
@@ -270,8 +267,7 @@ func (op *Operation) compensate(why string) *Operation {
 		next.Error = why
 	}
 	for i, s := range next.Steps {
-		touched := s.asked() || op.Scheduled && s.Action == actionBill
-		if touched && s.undoable() {
+		if s.asked() && s.undoable() {
 			s.Undo, s.Status, s.Attempt, s.Deadline = true, StepPending, 0, time.Time{}
 			next.Steps[i] = s
 		}

@@ -74,10 +74,14 @@ func (d *decision) finishUpgrade(op *Operation, back bool) {
 	})
 }
 
-// returnTo is the state before the change, unless a trial or a debt was paid for meanwhile.
+// returnTo is the state before the change, unless a trial or a debt was paid for meanwhile. A new debt waits with a block
+// of its own until settle.
 func (d *decision) returnTo(op *Operation) StateName {
-	paid := op.ReturnTo == Trialing && d.state.TrialEndsAt.IsZero() || op.ReturnTo == PastDue && d.state.Grace == nil
-	if paid {
+	s := d.state
+	switch {
+	case op.ReturnTo == Trialing && s.TrialEndsAt.IsZero():
+		return Active
+	case op.ReturnTo == PastDue && (s.Grace == nil || s.Blocked(BlockPayment)):
 		return Active
 	}
 	return op.ReturnTo

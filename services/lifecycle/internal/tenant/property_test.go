@@ -290,12 +290,12 @@ func (l *life) replay() {
 
 // settleDown: when the holds are released, all news told and all steps answered, every lease ends, and what is due begins.
 func (l *life) settleDown() {
+	if l.untold {
+		l.tell()
+	}
 	l.actor = "operator:ann"
 	if len(l.state.Holds) > 0 {
 		l.after(CmdReleaseHold, &events.ReleaseHold{})
-	}
-	if l.untold {
-		l.tell()
 	}
 	for range 100 {
 		op := l.state.Lease

@@ -3,6 +3,7 @@ package prune_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,33 +13,31 @@ import (
 
 func TestDaily(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rows, calls := 2500, 0
+		var rows, calls atomic.Int64
+		rows.Store(2500)
 		batch := func(_ context.Context, limit int) (int, error) {
-			calls++
-			if calls == 2 {
+			if calls.Add(1) == 2 {
 				return 0, errors.New("the database is away")
 			}
-			deleted := min(limit, rows)
-			rows -= deleted
-			return deleted, nil
+			deleted := min(int64(limit), rows.Load())
+			rows.Add(-deleted)
+			return int(deleted), nil
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go prune.Daily(ctx, "test", batch)
 
-		synctest.Wait()
-		if rows != 1500 || calls != 2 {
-			t.Errorf("after a failure %d rows are left and %d calls were made: want 1500 and 2", rows, calls)
+		want := func(when string, wantRows, wantCalls int64) {
+			t.Helper()
+			synctest.Wait()
+			if rows.Load() != wantRows || calls.Load() != wantCalls {
+				t.Errorf("%s %d rows are left after %d calls, want %d and %d", when, rows.Load(), calls.Load(), wantRows, wantCalls)
+			}
 		}
+		want("after a failure", 1500, 2)
 		time.Sleep(24 * time.Hour)
-		synctest.Wait()
-		if rows != 0 || calls != 4 {
-			t.Errorf("a day later %d rows are left and %d calls were made: want 0 and 4", rows, calls)
-		}
+		want("a day later", 0, 4)
 		time.Sleep(24 * time.Hour)
-		synctest.Wait()
-		if calls != 5 {
-			t.Errorf("%d calls were made for nothing: want 1", calls-4)
-		}
+		want("with nothing to delete", 0, 5)
 	})
 }

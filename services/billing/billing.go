@@ -146,7 +146,7 @@ func (s *Service) Run(ctx context.Context) error {
 		func() { webhook.Poll(ctx, s.stripe, s.store, s.settings.PollInterval) },
 		func() { meter.Report(ctx, s.store, s.offer.Plans) },
 		func() { meter.NewInvoices(s.store, s.stripe, s.offer).Run(ctx, s.settings.UsageInterval) },
-		func() { s.drift.Run(ctx, s.settings.ReconcileInterval) },
+		func() { s.drift.Run(ctx, s.settings.ReconcileInterval, reconcile.Settle) },
 		func() { prune.Daily(ctx, "webhook events", s.store.PruneNotices) },
 		func() { prune.Daily(ctx, "ids of usage", s.store.PruneUsage) },
 	} {

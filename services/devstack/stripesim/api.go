@@ -32,6 +32,7 @@ func (c *call) id() string { return c.request.PathValue("id") }
 type answer struct {
 	Status   int             `json:"status"`
 	Body     json.RawMessage `json:"body"`
+	kept     bool            // for the idempotency key
 	replayed bool
 	applied  bool
 }
@@ -150,7 +151,7 @@ func (s *Server) execute(in *received, h handler) answer {
 				return err
 			}
 		}
-		out = answer{Status: http.StatusOK, Body: body}
+		out = answer{Status: http.StatusOK, Body: body, kept: true}
 		if refusal != nil {
 			out = refused(refusal)
 		}
@@ -158,7 +159,9 @@ func (s *Server) execute(in *received, h handler) answer {
 		return t.finish(in, out)
 	})
 	if err != nil {
-		return s.settle(in, refused(err))
+		out = refused(err)
+		out.kept = out.kept || asAPIError(err).executed()
+		return s.settle(in, out)
 	}
 	return out
 }
@@ -222,7 +225,7 @@ func refused(err error) answer {
 	if err != nil {
 		body = []byte(`{"error":{"type":"api_error","message":"The simulator cannot encode its error."}}`)
 	}
-	return answer{Status: e.status, Body: body}
+	return answer{Status: e.status, Body: body, kept: e.stored()}
 }
 
 func encode(v any) (json.RawMessage, error) {

@@ -25,6 +25,7 @@ const (
 	taskSubscriptionCancels  = "subscription_cancels"
 	taskTrialWillEnd         = "trial_will_end"
 	taskPhaseEnds            = "phase_ends"
+	taskScheduleExpires      = "schedule_expires"
 )
 
 const queueDue = "due"

@@ -72,6 +72,19 @@ func (t *tx) customersOf(tenant string) ([]*customer, error) {
 	return all[customer](t, "tenant="+tenant)
 }
 
+// customerIDs are a tenant's customers and those that were deleted.
+func (t *tx) customerIDs(tenant string) ([]string, error) {
+	var ids []string
+	if err := t.Value(formerKey(tenant), &ids); err != nil {
+		return nil, err
+	}
+	customers, err := t.customersOf(tenant)
+	for _, cus := range customers {
+		ids = append(ids, cus.ID)
+	}
+	return ids, err
+}
+
 func (s *Server) view(fn func(*tx) error) error {
 	return s.db.View(func(t *store.Tx) error {
 		return fn(&tx{Tx: t, server: s, now: s.clock.now().Unix()})
@@ -99,12 +112,12 @@ func (s *Server) controlCharges(r *http.Request) (any, error) {
 	}
 	found := movements{Charges: []movement{}}
 	err = s.view(func(t *tx) error {
-		customers, err := t.customersOf(tenant)
+		ids, err := t.customerIDs(tenant)
 		if err != nil {
 			return err
 		}
-		for _, cus := range customers {
-			if err := t.movementsOf(cus, &found); err != nil {
+		for _, id := range ids {
+			if err := t.movementsOf(id, &found); err != nil {
 				return err
 			}
 		}
@@ -114,8 +127,8 @@ func (s *Server) controlCharges(r *http.Request) (any, error) {
 	return found, err
 }
 
-func (t *tx) movementsOf(cus *customer, found *movements) error {
-	charges, err := all[charge](t, "customer="+cus.ID)
+func (t *tx) movementsOf(customerID string, found *movements) error {
+	charges, err := all[charge](t, "customer="+customerID)
 	if err != nil {
 		return err
 	}
@@ -163,12 +176,12 @@ func (s *Server) controlEvents(r *http.Request) (any, error) {
 		if tenant == "" {
 			return add(t, "")
 		}
-		customers, err := t.customersOf(tenant)
+		ids, err := t.customerIDs(tenant)
 		if err != nil {
 			return err
 		}
-		for _, cus := range customers {
-			if err := add(t, "customer="+cus.ID); err != nil {
+		for _, id := range ids {
+			if err := add(t, "customer="+id); err != nil {
 				return err
 			}
 		}

@@ -97,17 +97,22 @@ func (c *call) readDiscount(current *discount, customerID, subscriptionID string
 	if !redeemed.Valid || (redeemed.RedeemBy != nil && c.now > *redeemed.RedeemBy) {
 		return nil, invalid("coupon", "Coupon expired: %s", id)
 	}
+	return c.redeem(redeemed, optional(promotion), customerID, subscriptionID)
+}
+
+// redeem puts a coupon to work.
+func (t *tx) redeem(redeemed *coupon, promotion *string, customerID, subscriptionID string) (*discount, error) {
 	redeemed.TimesRedeemed++
 	redeemed.Valid = redeemed.MaxRedemptions == nil || redeemed.TimesRedeemed < *redeemed.MaxRedemptions
 	d := &discount{
 		ID: newID("di"), Object: "discount", Coupon: redeemed, Customer: customerID,
-		PromotionCode: optional(promotion), Start: c.now, Subscription: optional(subscriptionID),
+		PromotionCode: promotion, Start: t.now, Subscription: optional(subscriptionID),
 	}
 	if redeemed.Duration == "repeating" {
-		end := time.Unix(c.now, 0).UTC().AddDate(0, int(*redeemed.DurationInMonths), 0).Unix()
+		end := time.Unix(t.now, 0).UTC().AddDate(0, int(*redeemed.DurationInMonths), 0).Unix()
 		d.End = &end
 	}
-	return d, store.Put(c.Tx, redeemed)
+	return d, store.Put(t.Tx, redeemed)
 }
 
 func createCoupon(c *call) (any, error) {

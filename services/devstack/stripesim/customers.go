@@ -161,8 +161,23 @@ func deleteCustomer(c *call) (any, error) {
 	if err := c.SetValue(deletedKey(cus.ID), true); err != nil {
 		return nil, err
 	}
+	if err := c.rememberOf(cus); err != nil {
+		return nil, err
+	}
 	gone := deleted{ID: cus.ID, Object: "customer", Deleted: true}
 	return gone, c.emit("customer.deleted", cus, nil)
+}
+
+// formerKey is where a tenant's deleted customers are kept: what they paid still
+// counts.
+func formerKey(tenant string) string { return "former customers of " + tenant }
+
+func (t *tx) rememberOf(cus *customer) error {
+	var ids []string
+	if err := t.Value(formerKey(cus.tenant()), &ids); err != nil {
+		return err
+	}
+	return t.SetValue(formerKey(cus.tenant()), append(ids, cus.ID))
 }
 
 // deletedKey is where a deleted customer leaves its id: Stripe still answers for it.

@@ -81,3 +81,7 @@ func (e *apiError) stored() bool {
 	}
 	return e.status >= http.StatusInternalServerError
 }
+
+// executed reports whether an endpoint refused for the state that it found, and
+// not for a parameter: that answer is kept, too.
+func (e *apiError) executed() bool { return e.status == http.StatusBadRequest && e.Param == "" }

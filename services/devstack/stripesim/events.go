@@ -76,10 +76,16 @@ func changes(before, after map[string]any) map[string]any {
 	return previous
 }
 
+// eventLife is how long events can be listed, in seconds.
+const eventLife = 30 * day
+
 func listEvents(c *call) (any, error) {
 	kinds := c.Strings("types")
 	if kind := c.String("type"); kind != "" {
 		kinds = append(kinds, kind)
+	}
+	if len(kinds) > 20 {
+		c.Complain("types", "You can list at most 20 types.")
 	}
 	created := c.within("created")
 	delivered := c.Bool("delivery_success")
@@ -87,7 +93,7 @@ func listEvents(c *call) (any, error) {
 		if delivered != nil && *delivered != (e.PendingWebhooks == 0) {
 			return false
 		}
-		return created(e.Created) && matchesAny(e.Type, kinds)
+		return e.Created > c.now-eventLife && created(e.Created) && matchesAny(e.Type, kinds)
 	})
 }
 

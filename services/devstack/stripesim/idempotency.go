@@ -70,8 +70,7 @@ func (s *Server) savedAnswer(in *received) (*savedAnswer, error) {
 // save keeps an answer for its key, unless the call was refused before it began
 // or never answered.
 func (t *tx) save(in *received, out answer) error {
-	began := out.Status == http.StatusOK || (&apiError{status: out.Status}).stored()
-	if in.key == "" || out.replayed || !began {
+	if in.key == "" || out.replayed || !out.kept {
 		return nil
 	}
 	return store.Put(t.Tx, &savedAnswer{

@@ -209,7 +209,7 @@ func voidInvoice(c *call) (any, error) {
 }
 
 func markUncollectible(c *call) (any, error) {
-	inv, _, err := c.invoiceIn(invoiceOpen)
+	inv, sub, err := c.invoiceIn(invoiceOpen)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,13 @@ func markUncollectible(c *call) (any, error) {
 	}
 	inv.Status, inv.NextPaymentAttempt = invoiceUncollectible, nil
 	inv.StatusTransitions.MarkedUncollectibleAt = &c.now
-	return inv, updated(c.tx, inv, "invoice.marked_uncollectible")
+	if err := updated(c.tx, inv, "invoice.marked_uncollectible"); err != nil {
+		return nil, err
+	}
+	if sub != nil && sub.Status == statusPastDue && text(sub.LatestInvoice) == inv.ID {
+		return inv, c.setStatus(sub, statusActive) // nothing is owed any more
+	}
+	return inv, nil
 }
 
 func listInvoices(c *call) (any, error) {
@@ -238,14 +244,10 @@ func listInvoices(c *call) (any, error) {
 	})
 }
 
-// listInvoiceLines answers all lines: an invoice of the simulator has few.
 func listInvoiceLines(c *call) (any, error) {
 	inv, err := find[invoice](c.tx, c.id())
 	if err != nil {
 		return nil, err
 	}
-	c.Int("limit")
-	c.String("starting_after")
-	c.String("ending_before")
-	return inv.Lines, c.Err()
+	return part(c, inv.Lines.Data, (*line).key)
 }

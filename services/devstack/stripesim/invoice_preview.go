@@ -22,6 +22,8 @@ func upcomingInvoice(c *call) (any, error) {
 	return preview{invoice: inv}, nil
 }
 
+// upcomingLines answers all lines: a preview's have no ids that a further page
+// could begin after.
 func upcomingLines(c *call) (any, error) {
 	c.Int("limit")
 	c.String("starting_after")
@@ -43,8 +45,12 @@ func (c *call) upcoming() (*invoice, error) {
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
-	if ending != nil {
-		ch.after.CancelAtPeriodEnd = *ending
+	switch {
+	case ending == nil:
+	case *ending:
+		ch.after.cancelLater(c.now, ch.after.CurrentPeriodEnd, true)
+	default:
+		ch.after.CancelAt, ch.after.CancelAtPeriodEnd = nil, false
 	}
 	waiting, err := c.pendingItems(cus.ID, ch.after.ID)
 	if err != nil {

@@ -32,6 +32,8 @@ type line struct {
 	UnitAmountExcludingTax *string           `json:"unit_amount_excluding_tax"`
 }
 
+func (l *line) key() string { return l.ID }
+
 type period struct {
 	End   int64 `json:"end"`
 	Start int64 `json:"start"`
@@ -85,7 +87,7 @@ func (t *tx) meteredLines(sub *subscription, of period) ([]*line, error) {
 			continue
 		}
 		l := t.itemLine(sub, item, of)
-		if err := t.measure(l, sub.Customer); err != nil {
+		if err := t.measure(l, sub); err != nil {
 			return nil, err
 		}
 		lines = append(lines, l)
@@ -93,16 +95,19 @@ func (t *tx) meteredLines(sub *subscription, of period) ([]*line, error) {
 	return lines, nil
 }
 
-// measure sets a metered line to what has been used by now.
-func (t *tx) measure(l *line, customerID string) error {
-	used, err := t.used(l, customerID)
+// measure sets a metered line to what has been used by now. What was used in a
+// trial is free.
+func (t *tx) measure(l *line, sub *subscription) error {
+	used, err := t.used(l, sub.Customer)
 	if err != nil {
 		return err
 	}
-	l.Quantity = &used
-	l.Amount = l.Price.amount(used)
-	l.AmountExcludingTax = l.Amount
+	l.Quantity, l.Amount = &used, l.Price.amount(used)
 	l.Description = optional(t.describe(used, l.Price))
+	if sub.TrialEnd != nil && l.Period.End <= *sub.TrialEnd {
+		l.Amount, l.Description = 0, optional("Trial period for "+t.productName(l.Price))
+	}
+	l.AmountExcludingTax = l.Amount
 	return nil
 }
 
@@ -116,7 +121,7 @@ func (t *tx) countUsage(inv *invoice, sub *subscription) error {
 		if l.Price == nil || !l.Price.metered() || l.SubscriptionItem == nil {
 			continue
 		}
-		if err := t.measure(l, inv.Customer); err != nil {
+		if err := t.measure(l, sub); err != nil {
 			return err
 		}
 	}

@@ -73,9 +73,20 @@ func fill(v any) {
 		if v["deleted"] != true {
 			complete(v, shapes[kind])
 		}
+		if kind == "invoice" {
+			shorten(v["lines"])
+		}
 		for _, value := range v {
 			fill(value)
 		}
+	}
+}
+
+// shorten cuts the list of an invoice's lines: the rest is to be listed by itself.
+func shorten(list any) {
+	lines, _ := list.(map[string]any)
+	if data, _ := lines["data"].([]any); len(data) > shortList {
+		lines["data"], lines["has_more"] = data[:shortList], true
 	}
 }
 

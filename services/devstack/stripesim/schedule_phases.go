@@ -2,6 +2,7 @@ package stripesim
 
 import (
 	"maps"
+	"slices"
 
 	"tenure/services/devstack/stripesim/store"
 )
@@ -15,7 +16,7 @@ func (t *tx) phaseEnds(id string) error {
 		return err
 	}
 	sub, err := store.Get[subscription](t.Tx, *s.Subscription)
-	if err != nil || sub.CurrentPeriodEnd == t.now {
+	if err != nil || sub.CurrentPeriodEnd <= t.now {
 		return err
 	}
 	_, err = t.advance(s, sub)
@@ -86,6 +87,9 @@ func (t *tx) enterPhase(sub *subscription, p *phase, proration string) error {
 	if err := t.phaseItems(after, p); err != nil {
 		return err
 	}
+	if err := t.phaseDiscount(after, p); err != nil {
+		return err
+	}
 	if sub.CurrentPeriodEnd <= t.now {
 		if unit, count := sub.interval(); !after.every(unit, count) {
 			after.BillingCycleAnchor = sub.CurrentPeriodEnd
@@ -104,45 +108,74 @@ func (s *subscription) every(unit string, count int64) bool {
 	return u == unit && c == count
 }
 
-// phaseItems keeps an item that has the price already, turns the others into
-// what the phase has instead, and drops what is left.
+// phaseItems keeps the items whose price the phase has, so that what was used of
+// them still counts, turns the others into what the phase has instead, and drops
+// what is left.
 func (t *tx) phaseItems(sub *subscription, p *phase) error {
 	old := sub.Items.Data
-	sub.Items.Data = nil
-	for _, of := range p.Items {
+	kept := make([]*subscriptionItem, len(p.Items))
+	for i, of := range p.Items {
+		kept[i] = takeItem(&old, func(item *subscriptionItem) bool { return item.Price.ID == of.Price })
+	}
+	for i, of := range p.Items {
 		chosen, err := refer[price](t, of.Price, "price")
 		if err != nil {
 			return err
 		}
-		item := takeItem(&old, of.Price)
-		if item == nil {
-			item = &subscriptionItem{
+		if kept[i] == nil {
+			kept[i] = takeItem(&old, func(item *subscriptionItem) bool { return item.Price.metered() == chosen.metered() })
+		}
+		if kept[i] == nil {
+			kept[i] = &subscriptionItem{
 				ID: newID("si"), Object: "subscription_item", Created: t.now,
 				Metadata: map[string]string{}, Subscription: sub.ID,
 			}
 		}
-		item.Quantity = of.Quantity
-		item.setPrice(chosen)
+		kept[i].Quantity = of.Quantity
+		kept[i].setPrice(chosen)
 		if len(of.Metadata) > 0 {
-			item.Metadata = of.Metadata
+			kept[i].Metadata = of.Metadata
 		}
-		sub.Items.Data = append(sub.Items.Data, item)
 	}
+	sub.Items.Data = kept
 	return checkItems(sub)
 }
 
-// takeItem removes and answers the item with the price, else the first left, else nil.
-func takeItem(items *[]*subscriptionItem, priceID string) *subscriptionItem {
-	if len(*items) == 0 {
+// takeItem removes and answers the first item that fits, nil when there is none.
+func takeItem(items *[]*subscriptionItem, fits func(*subscriptionItem) bool) *subscriptionItem {
+	found := slices.IndexFunc(*items, fits)
+	if found < 0 {
 		return nil
 	}
-	found := 0
-	for i, item := range *items {
-		if item.Price.ID == priceID {
-			found = i
-		}
-	}
 	item := (*items)[found]
-	*items = append(append([]*subscriptionItem(nil), (*items)[:found]...), (*items)[found+1:]...)
+	*items = slices.Concat((*items)[:found], (*items)[found+1:])
 	return item
+}
+
+// phaseDiscount gives the subscription the phase's coupon, or takes its own away.
+func (t *tx) phaseDiscount(sub *subscription, p *phase) error {
+	switch {
+	case p.Coupon == nil:
+		sub.Discount = nil
+	case sub.Discount == nil || sub.Discount.Coupon.ID != *p.Coupon:
+		redeemed, err := refer[coupon](t, *p.Coupon, "coupon")
+		if err != nil {
+			return err
+		}
+		sub.Discount, err = t.redeem(redeemed, nil, sub.Customer, sub.ID)
+		return err
+	}
+	return nil
+}
+
+// scheduleNotice is how long before its end a schedule is announced to expire.
+const scheduleNotice = 7 * day
+
+// scheduleExpires is a task: seven days are left.
+func (t *tx) scheduleExpires(id string) error {
+	s, err := store.Get[schedule](t.Tx, id)
+	if err != nil || s.ended() || s.Phases[len(s.Phases)-1].EndDate-scheduleNotice > t.now {
+		return err
+	}
+	return t.emit("subscription_schedule.expiring", s, nil)
 }

@@ -39,6 +39,7 @@ type currentPhase struct {
 
 type phase struct {
 	AddInvoiceItems   []string          `json:"add_invoice_items"` // always empty
+	Coupon            *string           `json:"coupon"`
 	Currency          string            `json:"currency"`
 	EndDate           int64             `json:"end_date"`
 	Items             []phaseItem       `json:"items"`
@@ -76,9 +77,10 @@ func createSchedule(c *call) (any, error) {
 	if id == "" {
 		return nil, invalid("from_subscription", "The simulator makes schedules of subscriptions alone: pass from_subscription.")
 	}
-	if c.Has("phases") || c.Has("customer") || c.Has("start_date") || c.Has("end_behavior") {
-		return nil, invalid("from_subscription",
-			"You can't set phases, customer, start_date or end_behavior together with from_subscription. Update the schedule afterwards.")
+	for _, name := range []string{"phases", "customer", "start_date", "end_behavior", "metadata", "default_settings"} {
+		if c.Has(name) {
+			return nil, invalid(name, "You cannot set `%s` if `from_subscription` is set.", name)
+		}
 	}
 	sub, err := refer[subscription](c.tx, id, "from_subscription")
 	if err != nil {
@@ -86,9 +88,8 @@ func createSchedule(c *call) (any, error) {
 	}
 	made := &schedule{
 		ID: newID("sub_sched"), Object: "subscription_schedule", Created: c.now, Customer: sub.Customer,
-		EndBehavior: "release", Status: scheduleActive, Subscription: &sub.ID,
+		EndBehavior: "release", Metadata: map[string]string{}, Status: scheduleActive, Subscription: &sub.ID,
 	}
-	merge(c.Params, &made.Metadata)
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
@@ -104,7 +105,7 @@ func createSchedule(c *call) (any, error) {
 	if err := created(c.tx, made, "subscription_schedule.created"); err != nil {
 		return nil, err
 	}
-	if err := c.at(sub.CurrentPeriodEnd, taskPhaseEnds, made.ID); err != nil {
+	if err := c.schedulePhases(made); err != nil {
 		return nil, err
 	}
 	return made, updated(c.tx, sub, "customer.subscription.updated")
@@ -118,12 +119,25 @@ func phaseOf(sub *subscription) *phase {
 	if sub.Status == statusTrialing {
 		p.TrialEnd = sub.TrialEnd
 	}
+	if sub.Discount != nil {
+		p.Coupon = &sub.Discount.Coupon.ID
+	}
 	for _, item := range sub.Items.Data {
 		p.Items = append(p.Items, phaseItem{
 			Metadata: item.Metadata, Plan: item.Price.ID, Price: item.Price.ID, Quantity: item.Quantity,
 		})
 	}
 	return p
+}
+
+// schedulePhases lets the phases end, and announces the end of the last.
+func (t *tx) schedulePhases(s *schedule) error {
+	for _, p := range s.Phases {
+		if err := t.at(p.EndDate, taskPhaseEnds, s.ID); err != nil {
+			return err
+		}
+	}
+	return t.at(max(s.Phases[len(s.Phases)-1].EndDate-scheduleNotice, t.now), taskScheduleExpires, s.ID)
 }
 
 // show sets what the schedule tells of its current phase.
@@ -156,10 +170,8 @@ func updateSchedule(c *call) (any, error) {
 		return nil, err
 	}
 	s.show(c.now)
-	for _, p := range s.Phases {
-		if err := c.at(p.EndDate, taskPhaseEnds, s.ID); err != nil {
-			return nil, err
-		}
+	if err := c.schedulePhases(s); err != nil {
+		return nil, err
 	}
 	if p := s.current(c.now); p != nil {
 		sub, err := store.Get[subscription](c.Tx, *s.Subscription)
@@ -222,6 +234,11 @@ func (c *call) readPhase(p *form.Params) (*phase, error) {
 		read.TrialEnd = p.Int("trial_end")
 	}
 	p.OneOf("billing_cycle_anchor", "automatic", "phase_start")
+	if read.Coupon = optional(p.String("coupon")); read.Coupon != nil {
+		if _, err := refer[coupon](c.tx, *read.Coupon, p.Name("coupon")); err != nil {
+			return nil, err
+		}
+	}
 	for _, item := range p.List("items") {
 		id := item.Require("price")
 		chosen, err := refer[price](c.tx, id, item.Name("price"))
@@ -344,6 +361,9 @@ func (t *tx) endSchedule(sub *subscription) error {
 	}
 	s.Status, s.CanceledAt = scheduleCanceled, &t.now
 	s.show(t.now)
+	if text(sub.CancellationDetails.Reason) == "payment_failed" {
+		return updated(t, s, "subscription_schedule.aborted")
+	}
 	return updated(t, s, "subscription_schedule.canceled")
 }
 

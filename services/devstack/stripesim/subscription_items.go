@@ -81,16 +81,12 @@ func retrieveSubscriptionItem(c *call) (any, error) {
 	return sub.item(c.id()), c.Err()
 }
 
-// listSubscriptionItems answers all items: Stripe allows twenty.
 func listSubscriptionItems(c *call) (any, error) {
 	sub, err := refer[subscription](c.tx, c.Require("subscription"), "subscription")
 	if err != nil {
 		return nil, err
 	}
-	c.Int("limit")
-	c.String("starting_after")
-	c.String("ending_before")
-	return sub.Items, c.Err()
+	return part(c, sub.Items.Data, func(i *subscriptionItem) string { return i.ID })
 }
 
 func deleteDiscount(c *call) (any, error) {

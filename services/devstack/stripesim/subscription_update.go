@@ -165,7 +165,7 @@ func (t *tx) changed(sub *subscription) error {
 			return err
 		}
 		if p := s.current(t.now); p != nil {
-			p.Items = phaseOf(sub).Items
+			p.Items, p.Coupon = phaseOf(sub).Items, phaseOf(sub).Coupon
 		}
 		if err := updated(t, s, "subscription_schedule.updated"); err != nil {
 			return err

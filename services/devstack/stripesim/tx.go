@@ -70,6 +70,8 @@ func (t *tx) runDue(item store.Item) error {
 		run = t.trialWillEnd
 	case taskPhaseEnds:
 		run = t.phaseEnds
+	case taskScheduleExpires:
+		run = t.scheduleExpires
 	default:
 		return fmt.Errorf("unknown task %q", due.Kind)
 	}

@@ -2,6 +2,7 @@ package stripesim
 
 import (
 	"net/http"
+	"strconv"
 
 	"tenure/services/devstack/stripesim/store"
 )
@@ -15,9 +16,20 @@ type usageRecord struct {
 	Timestamp        int64  `json:"timestamp"`
 }
 
-func (u *usageRecord) Key() string     { return u.ID }
-func (u *usageRecord) Kind() string    { return "usage_record" }
-func (u *usageRecord) Index() []string { return []string{"item=" + u.SubscriptionItem} }
+func (u *usageRecord) Key() string  { return u.ID }
+func (u *usageRecord) Kind() string { return "usage_record" }
+func (u *usageRecord) Index() []string {
+	return []string{"item=" + u.SubscriptionItem, u.moment()}
+}
+
+// moment is the list of the one record that an item has at a time.
+func (u *usageRecord) moment() string {
+	return "at=" + u.SubscriptionItem + "/" + strconv.FormatInt(u.Timestamp, 10)
+}
+
+// usageGrace is how long after a period's end usage that is summed up may still be
+// reported for it: clocks drift.
+const usageGrace = 5 * 60
 
 func createUsageRecord(c *call) (any, error) {
 	sub, err := c.subscriptionWith(c.id())
@@ -29,7 +41,7 @@ func createUsageRecord(c *call) (any, error) {
 	if quantity == nil {
 		c.Require("quantity")
 	}
-	action := c.OneOf("action", "increment", "set")
+	set := c.OneOf("action", "increment", "set") == "set"
 	at := c.now
 	if c.String("timestamp") != "now" && c.Has("timestamp") {
 		if n := c.Int("timestamp"); n != nil {
@@ -39,27 +51,42 @@ func createUsageRecord(c *call) (any, error) {
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
-	switch {
-	case !item.Price.metered() || item.Price.Recurring.Meter != nil:
-		return nil, invalid("", "Cannot create the usage record because the subscription item's price does not take usage records.")
-	case at < sub.CurrentPeriodStart-draftWindow || at > sub.CurrentPeriodEnd:
-		return nil, invalid("timestamp", "Cannot create the usage record with this timestamp because it is outside the current billing period.")
+	if err := sub.takesUsage(item, at, c.now); err != nil {
+		return nil, err
 	}
 	record := &usageRecord{ID: newID("mbur"), Object: "usage_record", Quantity: *quantity, SubscriptionItem: item.ID, Timestamp: at}
-	if action == "set" {
-		records, err := all[usageRecord](c.tx, "item="+item.ID)
+	for earlier, err := range store.Newest[usageRecord](c.Tx, record.moment(), "") {
 		if err != nil {
 			return nil, err
 		}
-		for _, earlier := range records {
-			if earlier.Timestamp == at {
-				if err := c.Delete(earlier); err != nil {
-					return nil, err
-				}
-			}
+		if set {
+			earlier.Quantity = 0
 		}
+		earlier.Quantity += *quantity
+		record = earlier
+		break
 	}
 	return record, store.Put(c.Tx, record)
+}
+
+// takesUsage refuses usage of another time than the current period's.
+func (s *subscription) takesUsage(item *subscriptionItem, at, now int64) error {
+	begin := s.CurrentPeriodStart
+	if text(item.Price.Recurring.AggregateUsage) == "sum" && now < begin+usageGrace {
+		begin -= usageGrace
+	}
+	switch {
+	case !item.Price.metered() || item.Price.Recurring.Meter != nil:
+		return invalid("", "Cannot create the usage record because the subscription item's price does not take usage records.")
+	case s.ended():
+		return invalid("", "Cannot create the usage record because the subscription is %s.", s.Status)
+	case at < begin:
+		return invalid("timestamp", "Cannot create the usage record with this timestamp because timestamps must be after "+
+			"the subscription's last invoice period (or current period start time).")
+	case at > now:
+		return invalid("timestamp", "Cannot create the usage record with this timestamp because it is in the future.")
+	}
+	return nil
 }
 
 // subscriptionWith is the subscription that has an item.
@@ -113,30 +140,44 @@ type usageSummary struct {
 	TotalUsage       int64   `json:"total_usage"`
 }
 
-// listUsageSummaries answers the current period alone: the one that nothing has
-// invoiced yet.
+// listUsageSummaries answers the current period, then those that were invoiced,
+// the newest first.
 func listUsageSummaries(c *call) (any, error) {
 	sub, err := c.subscriptionWith(c.id())
 	if err != nil {
 		return nil, err
 	}
-	c.Int("limit")
-	c.String("starting_after")
-	c.String("ending_before")
-	if err := c.Err(); err != nil {
-		return nil, err
-	}
-	of := period{Start: sub.CurrentPeriodStart, End: sub.CurrentPeriodEnd}
 	item := sub.item(c.id())
 	if !item.Price.metered() {
 		return nil, invalid("id", "Subscription item %s is not metered.", item.ID)
 	}
-	used, err := c.used(c.itemLine(sub, item, of), sub.Customer)
-	if err != nil {
-		return nil, err
+	var summaries []usageSummary
+	add := func(l *line, invoiceID *string) error {
+		used, err := c.used(l, sub.Customer)
+		summaries = append(summaries, usageSummary{
+			ID: "sis_" + strconv.FormatInt(l.Period.Start, 36) + item.ID[len("si_"):], Object: "usage_record_summary",
+			Invoice: invoiceID, Period: l.Period, SubscriptionItem: item.ID, TotalUsage: used,
+		})
+		return err
 	}
-	return listOf(c.request.URL.Path, []usageSummary{{
-		ID: "sis_" + item.ID[len("si_"):], Object: "usage_record_summary", Period: of,
-		SubscriptionItem: item.ID, TotalUsage: used,
-	}}), nil
+	if !sub.ended() {
+		current := period{Start: sub.CurrentPeriodStart, End: sub.CurrentPeriodEnd}
+		if err := add(c.itemLine(sub, item, current), nil); err != nil {
+			return nil, err
+		}
+	}
+	for inv, err := range store.Newest[invoice](c.Tx, "subscription="+sub.ID, "") {
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range inv.Lines.Data {
+			if text(l.SubscriptionItem) != item.ID || !l.Price.metered() {
+				continue
+			}
+			if err := add(l, &inv.ID); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return part(c, summaries, func(s usageSummary) string { return s.ID })
 }

@@ -101,19 +101,28 @@ func (c *Client) restored(ctx context.Context, i plan.Invoice) (bool, error) {
 	return false, c.translate(ctx, "list balance transactions of "+i.CustomerID, all.Err())
 }
 
-// PlanOwed reports whether an open invoice of the subscription charges for its plan, or for nothing that is told; an
-// add-on alone does not.
+// PlanOwed reports whether the subscription owes its plan: an open invoice charges for it, or for nothing that is told; an
+// add-on alone does not. A draft that Stripe will not open by itself counts too: that is all it makes for a subscription
+// which is unpaid.
 func (c *Client) PlanOwed(ctx context.Context, subscriptionID string) (bool, error) {
-	all := c.invoices.List(&stripe.InvoiceListParams{
-		ListParams: list(ctx), Subscription: stripe.String(subscriptionID), Status: stripe.String(plan.InvoiceOpen),
-	})
-	for all.Next() {
-		owed, err := c.chargesPlan(ctx, all.Invoice())
-		if err != nil || owed {
-			return owed, err
+	for _, status := range []string{plan.InvoiceOpen, plan.InvoiceDraft} {
+		all := c.invoices.List(&stripe.InvoiceListParams{
+			ListParams: list(ctx), Subscription: stripe.String(subscriptionID), Status: stripe.String(status),
+		})
+		for all.Next() {
+			if status == plan.InvoiceDraft && all.Invoice().AutoAdvance {
+				continue
+			}
+			owed, err := c.chargesPlan(ctx, all.Invoice())
+			if err != nil || owed {
+				return owed, err
+			}
+		}
+		if err := all.Err(); err != nil {
+			return false, c.translate(ctx, "list unpaid invoices of "+subscriptionID, err)
 		}
 	}
-	return false, c.translate(ctx, "list open invoices of "+subscriptionID, all.Err())
+	return false, nil
 }
 
 func (c *Client) chargesPlan(ctx context.Context, i *stripe.Invoice) (bool, error) {

@@ -3,6 +3,7 @@ package stripeapi
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
@@ -25,7 +26,7 @@ func (c *Client) Quote(ctx context.Context, q plan.QuoteOf) (query.Quote, error)
 	case s == nil:
 		return c.quoteNew(ctx, q, target)
 	case q.Cancel, target.Free() && q.AtPeriodEnd:
-		return c.quoteNext(ctx, s, &stripe.InvoiceUpcomingParams{SubscriptionCancelAtPeriodEnd: stripe.Bool(true)})
+		return c.quoteEnd(ctx, s)
 	case target.Free():
 		now, err := c.upcoming(ctx, s, &stripe.InvoiceUpcomingParams{SubscriptionCancelNow: stripe.Bool(true)})
 		if err != nil {
@@ -49,7 +50,13 @@ func (c *Client) quoteNew(ctx context.Context, q plan.QuoteOf, target plans.Plan
 			Lines: []query.Line{{Description: target.Name, AmountCents: target.Cents}},
 		}, nil
 	}
-	first, err := c.previewNew(ctx, q.CustomerID, q.Plan)
+	price, err := c.priceOf(ctx, q.Plan)
+	if err != nil {
+		return query.Quote{}, err
+	}
+	first, err := c.preview(ctx, &stripe.InvoiceUpcomingParams{
+		Customer: stripe.String(q.CustomerID), SubscriptionItems: []*stripe.SubscriptionItemsParams{{Price: stripe.String(price)}},
+	})
 	if err != nil {
 		return query.Quote{}, err
 	}
@@ -64,16 +71,6 @@ func (c *Client) quoteNew(ctx context.Context, q plan.QuoteOf, target plans.Plan
 	return out, nil
 }
 
-func (c *Client) previewNew(ctx context.Context, customerID, name string) (*stripe.Invoice, error) {
-	price, err := c.priceOf(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	return c.preview(ctx, &stripe.InvoiceUpcomingParams{
-		Customer: stripe.String(customerID), SubscriptionItems: []*stripe.SubscriptionItemsParams{{Price: stripe.String(price)}},
-	})
-}
-
 // quoteChange is a move to another price: now, with the difference invoiced at once, or when the period ends.
 func (c *Client) quoteChange(ctx context.Context, q plan.QuoteOf, target plans.Plan) (query.Quote, error) {
 	s := q.Subscription
@@ -81,20 +78,14 @@ func (c *Client) quoteChange(ctx context.Context, q plan.QuoteOf, target plans.P
 	if err != nil {
 		return query.Quote{}, err
 	}
-	change := func(proration string) *stripe.InvoiceUpcomingParams {
-		return &stripe.InvoiceUpcomingParams{
-			SubscriptionItems:             []*stripe.SubscriptionItemsParams{{ID: stripe.String(s.ItemID), Price: stripe.String(price)}},
-			SubscriptionProrationBehavior: stripe.String(proration),
-		}
-	}
-	if q.AtPeriodEnd || s.Status == plan.Trialing {
-		return c.quoteNext(ctx, s, change("none"))
-	}
-	now, err := c.upcoming(ctx, s, change("always_invoice"))
+	next, err := c.renewal(ctx, s, target, price)
 	if err != nil {
 		return query.Quote{}, err
 	}
-	next, err := c.renewal(ctx, s, change("none"), target.Name)
+	if q.AtPeriodEnd || s.Status == plan.Trialing {
+		return nextOnly(s, next), nil
+	}
+	now, err := c.upcoming(ctx, s, changeTo(s, price, "always_invoice"))
 	if err != nil {
 		return query.Quote{}, err
 	}
@@ -104,13 +95,45 @@ func (c *Client) quoteChange(ctx context.Context, q plan.QuoteOf, target plans.P
 	return out, nil
 }
 
-// renewal is the next invoice after a change. A schedule would show through in its preview, although the change is to let
-// go of it: the invoice is then previewed as that of a new subscription.
-func (c *Client) renewal(ctx context.Context, s *plan.Subscription, change *stripe.InvoiceUpcomingParams, name string) (*stripe.Invoice, error) {
-	if s.ScheduleID != "" {
-		return c.previewNew(ctx, s.CustomerID, name)
+// renewal previews the invoice at the period's end with another price. A schedule that leads elsewhere would show through,
+// although the change is to take its place: the plan's line is then exchanged by hand, or dropped for the plan that is none.
+func (c *Client) renewal(ctx context.Context, s *plan.Subscription, target plans.Plan, price string) (*stripe.Invoice, error) {
+	if s.ScheduleID == "" {
+		return c.upcoming(ctx, s, changeTo(s, price, "none"))
 	}
-	return c.upcoming(ctx, s, change)
+	next, err := c.upcoming(ctx, s, &stripe.InvoiceUpcomingParams{})
+	if err != nil || next.Lines == nil {
+		return next, err
+	}
+	next.Lines.Data = slices.DeleteFunc(next.Lines.Data, func(line *stripe.InvoiceLineItem) bool {
+		if name := c.planOf(line.Price); line.Proration || name == "" || name == target.Name {
+			return false
+		}
+		next.Total += target.Cents - line.Amount
+		line.Amount, line.Description = target.Cents, target.Name
+		return target.Free()
+	})
+	next.AmountDue = max(0, next.Total+next.StartingBalance)
+	return next, nil
+}
+
+func changeTo(s *plan.Subscription, price, proration string) *stripe.InvoiceUpcomingParams {
+	return &stripe.InvoiceUpcomingParams{
+		SubscriptionItems:             []*stripe.SubscriptionItemsParams{{ID: stripe.String(s.ItemID), Price: stripe.String(price)}},
+		SubscriptionProrationBehavior: stripe.String(proration),
+	}
+}
+
+// quoteEnd is what is still invoiced when the subscription ends with its period: usage.
+func (c *Client) quoteEnd(ctx context.Context, s *plan.Subscription) (query.Quote, error) {
+	if s.ScheduleID == "" {
+		return c.quoteNext(ctx, s, &stripe.InvoiceUpcomingParams{SubscriptionCancelAtPeriodEnd: stripe.Bool(true)})
+	}
+	last, err := c.renewal(ctx, s, plans.Plan{}, "")
+	if err != nil {
+		return query.Quote{}, err
+	}
+	return nextOnly(s, last), nil
 }
 
 // quoteNext is a change that costs nothing now.
@@ -119,12 +142,16 @@ func (c *Client) quoteNext(ctx context.Context, s *plan.Subscription, change *st
 	if err != nil {
 		return query.Quote{}, err
 	}
+	return nextOnly(s, next), nil
+}
+
+func nextOnly(s *plan.Subscription, next *stripe.Invoice) query.Quote {
 	out := quoteOf(next)
 	out.NextCents = next.AmountDue
 	if len(out.Lines) > 0 {
 		out.NextAt = unix(s.CurrentPeriodEnd.Unix())
 	}
-	return out, nil
+	return out
 }
 
 // upcoming previews the subscription's next invoice after a change. Whoever goes on paying is not cancelled any more.

@@ -23,6 +23,10 @@ func (c *Client) Schedule(ctx context.Context, key string, s plan.Subscription, 
 	if c.fromStripe(live).ScheduledPlan == to {
 		return c.fromStripe(live), nil
 	}
+	price, err := c.priceOf(ctx, to)
+	if err != nil {
+		return plan.Subscription{}, err
+	}
 	if live.Schedule == nil {
 		live.Schedule, err = c.schedules.New(&stripe.SubscriptionScheduleParams{
 			Params: write(ctx, key+"/create"), FromSubscription: stripe.String(live.ID),
@@ -31,43 +35,46 @@ func (c *Client) Schedule(ctx context.Context, key string, s plan.Subscription, 
 			return plan.Subscription{}, c.translate(ctx, "make a schedule of "+live.ID, err)
 		}
 	}
-	if live.Schedule, err = c.setPhases(ctx, key+"/phases", live, to); err != nil {
+	refused := c.setPhases(ctx, key+"/phases", live, to, price)
+	if refused != nil && !isInvalid(refused, "") {
+		return plan.Subscription{}, c.translate(ctx, "set the phases of "+live.Schedule.ID, refused)
+	}
+	if live, err = c.get(ctx, s.ID); err != nil {
 		return plan.Subscription{}, err
 	}
-	return c.fromStripe(live), nil
+	out := c.fromStripe(live)
+	switch {
+	case out.ScheduleID == "":
+		// It was released since: what came were the old answers, repeated for their key. With another key it is made anew.
+		err = fmt.Errorf("%w: the schedule of %s is over", app.ErrKeySpent, s.ID)
+		return plan.Subscription{}, fault.RetryAfter(err, c.patience.failed())
+	case refused != nil:
+		return plan.Subscription{}, c.translate(ctx, "set the phases of "+out.ScheduleID, refused)
+	}
+	return out, nil
 }
 
 // setPhases makes what is live now the schedule's first phase and the plan called to its second. Past phases may be left
 // out, the current one keeps its start. After the second phase's first period Stripe lets the subscription go on by itself.
-func (c *Client) setPhases(ctx context.Context, key string, live *stripe.Subscription, to string) (*stripe.SubscriptionSchedule, error) {
-	price, err := c.priceOf(ctx, to)
-	if err != nil {
-		return nil, err
-	}
-	if live.Schedule.CurrentPhase == nil {
-		return nil, fmt.Errorf("schedule %s has not begun: release it and try again", live.Schedule.ID)
-	}
+// The error is Stripe's.
+func (c *Client) setPhases(ctx context.Context, key string, live *stripe.Subscription, to, price string) error {
 	now, next := c.phase(live, ""), c.phase(live, price)
-	now.StartDate, now.EndDate = stripe.Int64(live.Schedule.CurrentPhase.StartDate), stripe.Int64(live.CurrentPeriodEnd)
+	now.StartDate, now.EndDate = stripe.Int64(live.CurrentPeriodStart), stripe.Int64(live.CurrentPeriodEnd)
+	if current := live.Schedule.CurrentPhase; current != nil {
+		now.StartDate = stripe.Int64(current.StartDate)
+	}
 	if live.Status == stripe.SubscriptionStatusTrialing {
 		now.TrialEnd = stripe.Int64(live.TrialEnd)
 	}
 	next.Iterations = stripe.Int64(1)
-	schedule, err := c.schedules.Update(live.Schedule.ID, &stripe.SubscriptionScheduleParams{
+	_, err := c.schedules.Update(live.Schedule.ID, &stripe.SubscriptionScheduleParams{
 		Params:            write(ctx, key),
 		Phases:            []*stripe.SubscriptionSchedulePhaseParams{now, next},
 		EndBehavior:       stripe.String(string(stripe.SubscriptionScheduleEndBehaviorRelease)),
 		ProrationBehavior: stripe.String("none"),
 		Metadata:          map[string]string{metaPlan: to, metaTenant: live.Metadata[metaTenant]},
 	})
-	if isInvalid(err, "") && c.over(ctx, live.Schedule.ID) {
-		// The answer that named it was an old one, repeated for its key: with another key a new one is made.
-		return nil, fault.RetryAfter(fmt.Errorf("%w: schedule %s is over: %w", app.ErrKeySpent, live.Schedule.ID, err), c.patience.failed())
-	}
-	if err != nil {
-		return nil, c.translate(ctx, "set the phases of "+live.Schedule.ID, err)
-	}
-	return schedule, nil
+	return err
 }
 
 // phase has the subscription's items, with the plan's price exchanged unless price is empty. A discount that a phase does
@@ -96,30 +103,24 @@ func (c *Client) Unschedule(ctx context.Context, key string, s plan.Subscription
 	if s.ScheduleID == "" {
 		return s, nil
 	}
-	_, err := c.schedules.Release(s.ScheduleID, &stripe.SubscriptionScheduleReleaseParams{Params: write(ctx, key)})
-	if err != nil && !(isInvalid(err, "") && c.over(ctx, s.ScheduleID)) {
-		return plan.Subscription{}, c.translate(ctx, "release "+s.ScheduleID, err)
+	_, refused := c.schedules.Release(s.ScheduleID, &stripe.SubscriptionScheduleReleaseParams{Params: write(ctx, key)})
+	if refused != nil && !isInvalid(refused, "") {
+		return plan.Subscription{}, c.translate(ctx, "release "+s.ScheduleID, refused)
 	}
 	live, err := c.get(ctx, s.ID)
 	if err != nil {
 		return plan.Subscription{}, err
 	}
-	return c.fromStripe(live), nil
-}
-
-// over reports whether a schedule has nothing ahead of it any more.
-func (c *Client) over(ctx context.Context, id string) bool {
-	schedule, err := c.schedules.Get(id, &stripe.SubscriptionScheduleParams{Params: stripe.Params{Context: ctx}})
-	return err == nil && !ahead(schedule)
-}
-
-func ahead(s *stripe.SubscriptionSchedule) bool {
-	return s.Status == stripe.SubscriptionScheduleStatusActive || s.Status == stripe.SubscriptionScheduleStatusNotStarted
+	out := c.fromStripe(live)
+	if out.ScheduleID == s.ScheduleID {
+		return plan.Subscription{}, c.translate(ctx, "release "+s.ScheduleID, refused)
+	}
+	return out, nil
 }
 
 // scheduledPlan is what a schedule of ours goes over to; empty when it is over, half made, or somebody else's.
 func scheduledPlan(s *stripe.SubscriptionSchedule) string {
-	if !ahead(s) {
+	if s.Status != stripe.SubscriptionScheduleStatusActive && s.Status != stripe.SubscriptionScheduleStatusNotStarted {
 		return ""
 	}
 	return s.Metadata[metaPlan]

@@ -31,14 +31,22 @@ func (c *Client) AddUsageItem(ctx context.Context, key, subscriptionID, metric s
 	if err != nil {
 		return "", c.translate(ctx, "add the item of "+metric+" to "+subscriptionID, err)
 	}
-	if to := c.fromStripe(live).ScheduledPlan; to != "" {
-		// The phase ahead was written without the item and would take it away.
-		live.Items.Data = append(live.Items.Data, made)
-		if _, err := c.setPhases(ctx, key+"/phases", live, to); err != nil {
-			return "", err
-		}
+	live.Items.Data = append(live.Items.Data, made)
+	return made.ID, c.keepItems(ctx, key+"/phases", live)
+}
+
+// keepItems writes the phases of a schedule of ours again: the phase ahead would take away what it does not name.
+func (c *Client) keepItems(ctx context.Context, key string, live *stripe.Subscription) error {
+	to := c.fromStripe(live).ScheduledPlan
+	if to == "" {
+		return nil
 	}
-	return made.ID, nil
+	price, err := c.priceOf(ctx, to)
+	if err != nil {
+		return err
+	}
+	err = c.setPhases(ctx, key, live, to, price)
+	return c.translate(ctx, "set the phases of "+live.Schedule.ID, err)
 }
 
 func (c *Client) priceOfMetric(ctx context.Context, metric string) (string, error) {

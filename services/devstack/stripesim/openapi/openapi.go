@@ -30,6 +30,9 @@ const module = "github.com/stripe/stripe-mock"
 // newer are parameters that the description does not know yet.
 var newer = []string{"cancellation_details", "trial_settings", "recurring[meter]"}
 
+// newerPaths are calls that the description does not know yet.
+const newerPaths = "/v1/billing/"
+
 // Checker knows the description. It is safe for concurrent use.
 type Checker struct {
 	spec       *spec.Spec
@@ -68,12 +71,13 @@ func load() (*Checker, error) {
 
 // Wrap passes requests on to next and reports every request that next accepts
 // although the description does not allow it, and every answer that lacks what
-// the description requires. Calls that are not described are let be.
+// the description requires, or any that is not described at all. Only what is
+// beyond /v1, and newerPaths, is let be.
 func (c *Checker) Wrap(next http.Handler, report func(format string, args ...any)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		operation := c.operation(r)
 		if operation == nil {
-			next.ServeHTTP(w, r)
+			c.undescribed(next, w, r, report)
 			return
 		}
 		body, err := io.ReadAll(r.Body)
@@ -92,6 +96,17 @@ func (c *Checker) Wrap(next http.Handler, report func(format string, args ...any
 			report("%s %s: %s", r.Method, r.URL.Path, complaint)
 		}
 	})
+}
+
+// undescribed lets a call be, but reports one that is answered although Stripe's
+// description has nothing like it.
+func (c *Checker) undescribed(next http.Handler, w http.ResponseWriter, r *http.Request, report func(format string, args ...any)) {
+	answer := &recorder{ResponseWriter: w, status: http.StatusOK}
+	next.ServeHTTP(answer, r)
+	later := strings.HasPrefix(r.URL.Path, newerPaths) || !strings.HasPrefix(r.URL.Path, "/v1/")
+	if answer.status == http.StatusOK && !later {
+		report("%s %s is answered, but Stripe does not describe it", r.Method, r.URL.Path)
+	}
 }
 
 func (c *Checker) operation(r *http.Request) *spec.Operation {

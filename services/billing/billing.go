@@ -138,7 +138,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.react(ctx, "billing-stripe", "tenure.events.stripe.>") })
 	g.Go(func() error {
 		return s.bus.Consume(ctx, bus.ConsumerConfig{
-			Name: "billing-usage", Stream: bus.StreamUsage, Whole: true, Handler: meter.Handler(s.store, s.offer.Usage, time.Now),
+			Name: "billing-usage", Stream: bus.StreamUsage, Whole: true, Handler: meter.Handler(s.store, s.offer, time.Now),
 		})
 	})
 	g.Go(func() error { return s.bus.Answer(ctx, query.BillingQuote, s.quote) })

@@ -136,11 +136,7 @@ func (v *Invoices) conclude(ctx context.Context, m *store.Metered, item usage.It
 			return err
 		}
 	}
-	periods, err := v.stripe.UsagePeriods(ctx, item.ID)
-	if err != nil && (s != nil || !answered(ctx, err)) {
-		return err
-	}
-	closed, err := item.Close(periods, s, m.Open(item))
+	closed, err := v.close(ctx, m, item, s)
 	if err != nil {
 		return err
 	}
@@ -158,6 +154,19 @@ func (v *Invoices) conclude(ctx context.Context, m *store.Metered, item usage.It
 		m.Items = append(m.Items, *next)
 	}
 	return nil
+}
+
+func (v *Invoices) close(ctx context.Context, m *store.Metered, item usage.Item, s *plan.Subscription) ([]usage.Closed, error) {
+	periods, err := v.stripe.UsagePeriods(ctx, item.ID)
+	switch {
+	case err == nil:
+		return item.Close(periods, s, m.Open(item))
+	case s == nil && answered(ctx, err):
+		slog.WarnContext(ctx, "Stripe says no more what was billed by use; it is taken for what was reported",
+			"tenant", m.Account.Tenant, "item", item.ID, "total", item.Quantity, "error", err)
+		return item.Assume(m.Open(item)), nil
+	}
+	return nil, err
 }
 
 // report sends the metric's total for the current period of s, unless Stripe has it.
@@ -206,7 +215,7 @@ func (v *Invoices) item(ctx context.Context, m *store.Metered, s plan.Subscripti
 // period has just ended, is an error as well. Without an answer the item stays as it is: whoever comes next sends the same
 // again.
 func (v *Invoices) send(ctx context.Context, m *store.Metered, item usage.Item) (usage.Item, error) {
-	refusal := v.stripe.SetUsage(ctx, item.Key(), item.ID, item.Quantity, item.Start)
+	refusal := v.stripe.SetUsage(ctx, item.Key(), item.ID, item.Quantity, item.At())
 	switch {
 	case errors.Is(refusal, app.ErrKeySpent):
 		return item, errors.Join(refusal, v.store.MoveItem(ctx, item, item.Renew()))

@@ -34,7 +34,13 @@ var metricName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 // Handler counts a batch of usage events of any tenants in one transaction. Metrics with a price are counted for invoices
 // too. Use that is older than 35 days by its own time, or more than a day ahead of now, is refused for good: whether
 // it was counted before could not be told.
-func Handler(s *store.Store, prices []plans.UsagePrice, now func() time.Time) bus.Handler {
+func Handler(s *store.Store, offer plans.Offer, now func() time.Time) bus.Handler {
+	var free []string
+	for _, p := range offer.Plans {
+		if p.Free() {
+			free = append(free, p.Name)
+		}
+	}
 	return func(ctx context.Context, messages []bus.Message) (int, error) {
 		uses := make([]store.Use, 0, len(messages))
 		var refused error
@@ -44,10 +50,10 @@ func Handler(s *store.Store, prices []plans.UsagePrice, now func() time.Time) bu
 				refused = fault.Permanent(err) // those before it are counted
 				break
 			}
-			use.Priced = slices.ContainsFunc(prices, func(p plans.UsagePrice) bool { return p.Metric == use.Metric })
+			use.Priced = slices.ContainsFunc(offer.Usage, func(p plans.UsagePrice) bool { return p.Metric == use.Metric })
 			uses = append(uses, use)
 		}
-		if err := s.Count(ctx, uses); err != nil {
+		if err := s.Count(ctx, uses, free...); err != nil {
 			if pg.IsUnavailable(err) {
 				err = fault.RetryAfter(err, outageDelay)
 			}

@@ -39,7 +39,7 @@ func TestBatchIsCountedUpToWhatCannotBe(t *testing.T) {
 	// The last moment of January is February in the zone that it is written in.
 	january := time.Date(2026, 2, 1, 0, 59, 59, 0, time.FixedZone("", 3600))
 	now := january.AddDate(0, 0, 35)
-	handle := meter.Handler(store.New(db, nil), nil, func() time.Time { return now })
+	handle := meter.Handler(store.New(db, nil), offer, func() time.Time { return now })
 	good := []bus.Message{
 		message(t, "1", events.UsageRecorded{Metric: "queries", Quantity: 2, Time: january}),
 		message(t, "2", events.UsageRecorded{Metric: "documents", Quantity: -1, Time: january}),

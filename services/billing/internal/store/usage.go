@@ -29,8 +29,9 @@ type Use struct {
 	Priced bool
 }
 
-// Count adds uses to the totals, those that were not counted before.
-func (s *Store) Count(ctx context.Context, uses []Use) error {
+// Count adds uses to the totals, those that were not counted before. free are the plans whose tenants pay for no use, even
+// while an upgrade that may come to nothing has them subscribed already.
+func (s *Store) Count(ctx context.Context, uses []Use, free ...string) error {
 	// Sorted, so that two processes that count the same uses lock their rows in the same order.
 	uses = slices.SortedFunc(slices.Values(uses), byID)
 	uses = slices.CompactFunc(uses, func(a, b Use) bool { return byID(a, b) == 0 })
@@ -46,7 +47,10 @@ func (s *Store) Count(ctx context.Context, uses []Use) error {
 	if len(uses) == 0 {
 		return nil
 	}
-	_, err := s.db.Exec(ctx, countUses, c.tenant, c.id, c.metric, c.period, c.quantity, c.priced, usage.PayingStatuses)
+	if free == nil {
+		free = []string{}
+	}
+	_, err := s.db.Exec(ctx, countUses, c.tenant, c.id, c.metric, c.period, c.quantity, c.priced, usage.PayingStatuses, free)
 	if err != nil {
 		return fmt.Errorf("count %d uses: %w", len(uses), err)
 	}
@@ -62,14 +66,15 @@ const countUses = `
 	WITH uses AS (
 		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[], $6::bool[])
 			AS u(tenant, id, metric, period, quantity, priced)
-	), latest AS (
-		SELECT DISTINCT ON (tenant) tenant, status FROM accounts WHERE tenant = ANY($1) ORDER BY tenant, generation DESC
+	), payers AS (
+		SELECT DISTINCT ON (a.tenant) a.tenant, a.status = ANY($7) AND coalesce(g.plan <> ALL($8), true) AS pays
+		FROM accounts a LEFT JOIN agreements g USING (tenant) WHERE a.tenant = ANY($1) ORDER BY a.tenant, a.generation DESC
 	), fresh AS (
 		INSERT INTO usage_events (tenant, id) SELECT tenant, id FROM uses ON CONFLICT DO NOTHING RETURNING tenant, id
 	), sums AS (
 		SELECT tenant, metric, period, sum(quantity::numeric) AS quantity, bool_or(priced) AS priced,
-			coalesce(sum(quantity::numeric) FILTER (WHERE priced AND status = ANY($7)), 0) AS chargeable
-		FROM uses JOIN fresh USING (tenant, id) LEFT JOIN latest USING (tenant)
+			coalesce(sum(quantity::numeric) FILTER (WHERE priced AND pays), 0) AS chargeable
+		FROM uses JOIN fresh USING (tenant, id) LEFT JOIN payers USING (tenant)
 		GROUP BY tenant, metric, period ORDER BY tenant, metric, period
 	), totals AS (
 		INSERT INTO usage_totals AS t (tenant, metric, period, quantity, chargeable)

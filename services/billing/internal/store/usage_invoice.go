@@ -20,12 +20,13 @@ type Metered struct {
 	Account Account
 	usage.Ledger
 	counted int64
+	tried   time.Time
 }
 
-// AddKey is the idempotency key of adding the metric's item. It changes with what is counted, so that a failure that Stripe
-// keeps under a key does not last: Stripe itself takes a price once in a subscription.
+// AddKey is the idempotency key of adding the metric's item, another one for each try: a failure that Stripe keeps under a
+// key must not last. Stripe itself refuses a price that the subscription has already.
 func (m Metered) AddKey(subscriptionID, metric string) string {
-	return "usage-item/" + subscriptionID + "/" + metric + "/" + strconv.FormatInt(m.counted, 10)
+	return "usage-item/" + subscriptionID + "/" + metric + "/" + strconv.FormatInt(m.tried.UnixMicro(), 10)
 }
 
 // DueUsage takes up to limit tenants whose use Stripe does not know yet, or knows for another period than the current one,
@@ -57,7 +58,7 @@ func (s *Store) Metered(ctx context.Context, tenant string) (Metered, error) {
 	}
 	m := Metered{Account: account, Ledger: usage.Ledger{Used: map[string]float64{}, Settled: map[string]float64{}}}
 	// Before the totals: uses that are counted in between are reported now, and once more.
-	err = s.db.QueryRow(ctx, `SELECT life, counted FROM usage_reports WHERE tenant = $1`, tenant).Scan(&m.Life, &m.counted)
+	err = s.db.QueryRow(ctx, `SELECT life, counted, tried_at FROM usage_reports WHERE tenant = $1`, tenant).Scan(&m.Life, &m.counted, &m.tried)
 	if err != nil {
 		return Metered{}, fmt.Errorf("read metered use of %s: %w", tenant, err)
 	}

@@ -30,8 +30,7 @@ type Item struct {
 	// Life is the Ledger's when the item was last sent something. Where that was refused, the period may still bill what
 	// an earlier life was told; it then counts for this one, which is to the tenant's advantage.
 	Life int64
-	// Start and End are the period's, by Stripe's clock. Totals are set at Start: no difference between clocks can move
-	// them out of the period.
+	// Start and End are the period's, by Stripe's clock.
 	Start, End time.Time
 	// Included is the most that any plan of the tenant covered in this period: a lower plan makes no use dearer afterwards.
 	Included float64
@@ -52,6 +51,10 @@ func (i Item) In(s plan.Subscription) Item {
 	i.Included, i.Quantity, i.State = 0, 0, Unsent
 	return i
 }
+
+// At is the moment at which the period's totals are set, one in the place of another. It is the period's first that lies
+// "after the current period start time", as Stripe asks: no difference between clocks can move it out of the period.
+func (i Item) At() time.Time { return i.Start.Add(time.Second) }
 
 // Key is the idempotency key of what was sent last.
 func (i Item) Key() string { return "usage/" + i.ID + "/" + strconv.FormatInt(i.Attempt, 10) }
@@ -96,10 +99,7 @@ var ErrUnsettled = errors.New("the invoice of the period is not certain yet")
 // ErrUnsettled asks to look again later.
 func (i Item) Close(periods []plan.UsagePeriod, s *plan.Subscription, open float64) ([]Closed, error) {
 	var all []Closed
-	for _, p := range slices.Backward(periods) {
-		if !p.End.After(i.Start) || s != nil && p.End.After(s.CurrentPeriodStart) {
-			continue // closed before, or not over
-		}
+	for _, p := range i.over(periods, s) {
 		c := Closed{UsagePeriod: p, Billed: p.Total}
 		if s == nil && p.InvoiceID == "" && p.Total > 0 {
 			if i.Gone < patience {
@@ -111,13 +111,29 @@ func (i Item) Close(periods []plan.UsagePeriod, s *plan.Subscription, open float
 		open -= float64(c.Billed) + c.Covered
 		all = append(all, c)
 	}
-	switch {
-	case len(all) > 0:
-		return all, nil
-	case s != nil:
+	if len(all) == 0 {
 		return nil, fmt.Errorf("%w: Stripe lists no use of %s from %v on", ErrUnsettled, i.ID, i.Start)
 	}
-	// Nobody can say any more. To take it for billed can only be to the tenant's advantage.
+	return all, nil
+}
+
+// over is the periods to be closed, the oldest first. Of an ended subscription Stripe may list no more than what it invoiced.
+func (i Item) over(periods []plan.UsagePeriod, s *plan.Subscription) []plan.UsagePeriod {
+	var out []plan.UsagePeriod
+	for _, p := range slices.Backward(periods) {
+		if p.End.After(i.Start) && (s == nil || !p.End.After(s.CurrentPeriodStart)) {
+			out = append(out, p)
+		}
+	}
+	if s == nil && len(out) == 0 {
+		out = []plan.UsagePeriod{{Start: i.Start, End: i.End, Total: i.Quantity}}
+	}
+	return out
+}
+
+// Assume closes the period of an item that Stripe knows no more: to take all it was sent for billed can only be to the
+// tenant's advantage.
+func (i Item) Assume(open float64) []Closed {
 	p := plan.UsagePeriod{Start: i.Start, End: i.End, Total: i.Quantity}
-	return []Closed{{UsagePeriod: p, Billed: p.Total, Covered: covered(open, p.Total, i.Included)}}, nil
+	return []Closed{{UsagePeriod: p, Billed: p.Total, Covered: covered(open, p.Total, i.Included)}}
 }

@@ -271,8 +271,8 @@ func TestRunningTotalIsChargedByItsLevelInEachPeriod(t *testing.T) {
 func TestPeriodIsNotClosedByGuesses(t *testing.T) {
 	item := usage.Item{ID: "si", Metric: metric, Start: month(0), End: month(1), Quantity: 7, State: usage.Taken}
 	renewed := &plan.Subscription{CurrentPeriodStart: month(1), CurrentPeriodEnd: month(2)}
-	july := plan.UsagePeriod{Start: month(0), End: month(1), Total: 5}
-	invoiced := july
+	january := plan.UsagePeriod{Start: month(0), End: month(1), Total: 5}
+	invoiced := january
 	invoiced.InvoiceID = "in"
 	waited := item
 	waited.Gone = 3 * time.Hour
@@ -282,12 +282,13 @@ func TestPeriodIsNotClosedByGuesses(t *testing.T) {
 		periods []plan.UsagePeriod
 		want    int64 // -1: not certain yet
 	}{
-		"Stripe says less than it was sent": {item, renewed, []plan.UsagePeriod{{Start: month(1), End: month(2)}, july}, 5},
+		"Stripe says less than it was sent": {item, renewed, []plan.UsagePeriod{{Start: month(1), End: month(2)}, january}, 5},
 		"Stripe lists the new period alone": {item, renewed, []plan.UsagePeriod{{Start: month(1), End: month(2), Total: 3}}, -1},
 		"ended with an invoice":             {item, nil, []plan.UsagePeriod{invoiced}, 5},
-		"ended, no invoice yet":             {item, nil, []plan.UsagePeriod{july}, -1},
-		"ended, no invoice at all":          {waited, nil, []plan.UsagePeriod{july}, 0},
-		"ended, and Stripe knows no more":   {item, nil, nil, 7},
+		"ended, no invoice yet":             {item, nil, []plan.UsagePeriod{january}, -1},
+		"ended, no invoice at all":          {waited, nil, []plan.UsagePeriod{january}, 0},
+		"ended, and Stripe lists nothing":   {item, nil, nil, -1},
+		"ended, nothing after a while":      {waited, nil, nil, 0},
 	} {
 		closed, err := tt.item.Close(tt.periods, tt.s, 100)
 		switch {
@@ -296,6 +297,13 @@ func TestPeriodIsNotClosedByGuesses(t *testing.T) {
 		case tt.want >= 0 && (err != nil || len(closed) != 1 || closed[0].Billed != tt.want):
 			t.Errorf("%s: closed %+v, %v, want %d", name, closed, err, tt.want)
 		}
+	}
+}
+
+func TestWhatStripeForgetsIsTakenForBilled(t *testing.T) {
+	item := usage.Item{ID: "si", Metric: metric, Start: month(0), End: month(1), Included: 10, Quantity: 7, State: usage.Taken}
+	if closed := item.Assume(20); closed[0].Billed != 7 || closed[0].Covered != 10 {
+		t.Errorf("closed %+v", closed)
 	}
 }
 

@@ -65,6 +65,9 @@ const (
 	BlockAbuse
 	// BlockOverLimit closes ingest alone and leaves the state as it is.
 	BlockOverLimit
+	// BlockReadOnly closes ingest alone, for the time of a plan change's step that asked for it. No event lists it: it
+	// stands for Change.ReadOnlyUntil.
+	BlockReadOnly
 )
 
 var blockNames = map[string]Blocks{
@@ -75,13 +78,24 @@ var blockNames = map[string]Blocks{
 func BlocksOf(blocks []events.Block) Blocks {
 	var set Blocks
 	for _, b := range blocks {
-		kind, known := blockNames[b.Kind]
-		if !known {
-			kind = BlockAdmin
-		}
-		set |= kind
+		set |= blockOf(b.Kind)
 	}
 	return set
+}
+
+func blocksNamed(kinds []string) Blocks {
+	var set Blocks
+	for _, kind := range kinds {
+		set |= blockOf(kind)
+	}
+	return set
+}
+
+func blockOf(kind string) Blocks {
+	if b, known := blockNames[kind]; known {
+		return b
+	}
+	return BlockAdmin
 }
 
 // Has reports whether any block of other is in the set.
@@ -133,7 +147,7 @@ type Access struct {
 // Verdict is the gate's answer, in the words of HTTP.
 type Verdict struct {
 	Allowed bool
-	// Status is 200 when allowed, else the answer to give: 402, 403, 404, 409, 410, 429 or 503.
+	// Status is 200 when allowed, else the answer to give: 402, 403, 404, 409, 410, 423, 429 or 503.
 	Status int
 	// Code is stable and meant for programs, Reason is a sentence for people.
 	Code   string

@@ -4,166 +4,144 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"tenure/shared/events"
 )
 
 const (
-	eventStream      = "TENURE_EVENTS"
-	lifecycleSubject = "tenure.events.lifecycle.>"
 	// probePeriod is how often the gate asks the bus how far it is.
 	probePeriod = time.Second
-	// retryPeriod is how long the gate waits for a bus that is not there yet.
+	// retryPeriod is how long the gate leaves a bus alone that did not answer.
 	retryPeriod = 250 * time.Millisecond
 )
 
-// feed is how far the replica has read the stream.
-type feed struct {
-	mu      sync.Mutex
-	stream  jetstream.Stream
-	applied uint64
-	// moved is closed when applied grows. It is nil while nobody waits, so that reading a long stream at the start
-	// makes no garbage.
-	moved chan struct{}
-}
-
-func (f *feed) advance(sequence uint64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.applied = sequence
-	if f.moved != nil {
-		close(f.moved)
-		f.moved = nil
-	}
-}
-
-// reach waits until the stream has been applied up to sequence.
-func (f *feed) reach(ctx context.Context, sequence uint64) error {
-	for {
-		f.mu.Lock()
-		if f.applied >= sequence {
-			f.mu.Unlock()
-			return nil
-		}
-		if f.moved == nil {
-			f.moved = make(chan struct{})
-		}
-		moved := f.moved
-		f.mu.Unlock()
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// Run feeds the replica from the bus until ctx ends, and then returns nil. It waits for a bus that is not there yet
-// and survives its loss: the replica goes on from where it was. Call it once.
+// Run feeds the replica from the bus until ctx ends, and then returns nil. It waits for a bus that is not there yet and
+// survives its loss: the replica goes on from where it was. Call it once.
+//
+// It begins with the records of all tenants that the lifecycle answers (SnapshotQuery), and then reads the events that
+// came since. When nobody answers, it reads the newest event of each type of every tenant: that takes longer, and needs
+// nothing but the bus.
 func (g *Gate) Run(ctx context.Context, conn *nats.Conn) error {
-	js, err := jetstream.New(conn)
+	source, err := newJetStream(conn)
 	if err != nil {
 		return fmt.Errorf("gate: %w", err)
 	}
+	return g.run(ctx, source)
+}
+
+func (g *Gate) run(ctx context.Context, source source) error {
+	stopMetrics, err := g.observe()
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
+	g.freshAt.Store(time.Now().UnixNano())
+	g.staleness = time.AfterFunc(g.cfg.StaleAfter, func() { g.stale.Store(true) })
+	defer g.staleness.Stop()
 	for {
-		consuming, err := g.consume(ctx, js)
-		if err == nil {
-			defer consuming.Stop()
-			g.watch(ctx)
+		err := g.follow(ctx, source)
+		if ctx.Err() != nil {
 			return nil
 		}
-		g.cfg.Log.InfoContext(ctx, "gate waits for the bus", "stream", eventStream, "error", err)
-		select {
-		case <-ctx.Done():
+		g.cfg.Log.InfoContext(ctx, "gate reads the bus anew", "stream", eventStream, "because", err)
+		if !wait(ctx, retryPeriod) {
 			return nil
-		case <-time.After(retryPeriod):
 		}
 	}
 }
 
-func (g *Gate) consume(ctx context.Context, js jetstream.JetStream) (jetstream.ConsumeContext, error) {
-	stream, err := js.Stream(ctx, eventStream)
+// follow reads the stream until ctx ends, or until it must be read with a new consumer.
+func (g *Gate) follow(ctx context.Context, source source) error {
+	at, err := source.position(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{lifecycleSubject}})
-	if err != nil {
-		return nil, err
+	r := &reading{source: source, stream: at.made, apply: g.apply, broken: make(chan struct{})}
+	r.cursor = g.beginning(ctx, source, at)
+	if r.consumer, err = source.consume(ctx, r.cursor, r.take); err != nil {
+		return err
 	}
-	consuming, err := consumer.Consume(g.take)
-	if err != nil {
-		return nil, err
-	}
-	g.feed.mu.Lock()
-	g.feed.stream = stream
-	g.feed.mu.Unlock()
-	return consuming, nil
+	defer r.consumer.stop()
+	g.reading.Store(r)
+	return g.watch(ctx, r)
 }
 
-// take applies one message. What cannot be read is logged and passed over: one broken event must not keep every
-// tenant's later ones out.
-func (g *Gate) take(msg jetstream.Msg) {
-	meta, err := msg.Metadata()
-	if err != nil {
-		g.cfg.Log.Error("gate: message without metadata", "subject", msg.Subject(), "error", err)
-		return
+// beginning is the sequence behind which there is something new: where an earlier consumer of the same stream stopped, or
+// where the stream was when the snapshot was asked for. What is published is committed, so that no event up to then is
+// missing in the snapshot.
+func (g *Gate) beginning(ctx context.Context, source source, at position) uint64 {
+	if last := g.reading.Load(); last != nil && last.stream.Equal(at.made) {
+		if cursor, _ := last.progress(); cursor <= at.last {
+			return cursor
+		}
 	}
-	e, err := events.Decode(msg.Headers(), msg.Data())
+	if err := g.load(ctx, source); err != nil {
+		g.cfg.Log.InfoContext(ctx, "gate reads events instead of a snapshot, which takes longer", "because", err)
+		return 0
+	}
+	return at.last
+}
+
+// apply takes one event in. What cannot be read is logged and passed over: one broken event must not keep every tenant's
+// later ones out.
+func (g *Gate) apply(d delivery) {
+	e, err := events.Decode(d.header, d.data)
 	if err == nil {
 		err = g.replica.apply(e)
 	}
 	if err != nil {
-		g.cfg.Log.Error("gate: event passed over", "subject", msg.Subject(), "error", err)
+		g.cfg.Log.Error("gate: event passed over", "sequence", d.sequence, "error", err)
 	}
-	g.feed.advance(meta.Sequence.Stream)
 }
 
-// watch keeps ready and stale true to the facts: the replica is fresh when it has applied all that the stream held
-// at a moment less than StaleAfter ago. It asks the stream instead of trusting the connection, because a connection
-// to a server that has lost its stream's leader looks well too.
-func (g *Gate) watch(ctx context.Context) {
-	staleness := time.AfterFunc(g.cfg.StaleAfter, func() { g.stale.Store(true) })
-	defer staleness.Stop()
+// watch keeps ready and stale true to the facts: the replica is fresh when it has applied all that the stream held at a
+// moment less than StaleAfter ago. It returns when the consumer is of no use any more.
+func (g *Gate) watch(ctx context.Context, r *reading) error {
 	for {
 		began := time.Now()
+		_, before := r.progress()
 		probe, cancel := context.WithTimeout(ctx, g.cfg.StaleAfter)
-		err := g.catchUp(probe)
+		err := r.catchUp(probe)
 		cancel()
-		wait := probePeriod
-		if err == nil {
-			staleness.Reset(g.cfg.StaleAfter - time.Since(began))
-			g.stale.Store(false)
-			g.ready.Store(true)
-		} else {
-			wait = retryPeriod
+		_, after := r.progress()
+		period := retryPeriod
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			g.freshSince(began)
+			period = probePeriod
+		case errors.Is(err, errLost), errors.Is(err, errNewOne):
+			return err
+		case errors.Is(err, errBehind) && before == after: // the bus answers, and delivers nothing
+			return errLost
 		}
 		select {
 		case <-ctx.Done():
-			return
-		case <-time.After(wait):
+			return nil
+		case <-r.broken:
+			return errLost
+		case <-time.After(period):
 		}
 	}
 }
 
-// catchUp returns when the replica has applied everything that the stream holds now.
-func (g *Gate) catchUp(ctx context.Context) error {
-	g.feed.mu.Lock()
-	stream := g.feed.stream
-	g.feed.mu.Unlock()
-	if stream == nil {
-		return errors.New("gate: not running")
+func (g *Gate) freshSince(moment time.Time) {
+	g.freshAt.Store(moment.UnixNano())
+	g.staleness.Reset(g.cfg.StaleAfter - time.Since(moment))
+	g.stale.Store(false)
+	g.ready.Store(true)
+}
+
+// wait reports whether ctx lasted.
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
-	last, err := stream.GetLastMsgForSubject(ctx, lifecycleSubject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil // an empty stream has nothing to catch up with
-	}
-	if err != nil {
-		return fmt.Errorf("gate: ask for the last event: %w", err)
-	}
-	return g.feed.reach(ctx, last.Sequence)
 }

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"tenure/shared/plans"
 )
 
 // Policy says what a gate answers when it has not heard from the bus for too long.
@@ -36,19 +38,26 @@ type Config struct {
 	StaleAfter time.Duration
 	// WhenStale is what happens then. Unknown tenants stay out either way.
 	WhenStale Policy
-	// Plans are the limits of each plan. nil: DefaultPlans.
-	Plans map[string]Limits
+	// Plans is what there is to buy: the same catalogue as the lifecycle's. nil: plans.Default.
+	Plans plans.Catalogue
 	// Log receives what cannot be returned. nil: slog.Default.
 	Log *slog.Logger
 }
 
 // Gate is safe for concurrent use. Until Run has caught up with the bus for the first time it refuses everything.
 type Gate struct {
-	cfg     Config
-	replica *replica
-	ready   atomic.Bool
-	stale   atomic.Bool
-	feed    feed
+	cfg      Config
+	limits   map[string]Limits
+	replica  *replica
+	refusals refusals
+	requests tracker
+
+	ready, stale atomic.Bool
+	// staleness sets stale when nothing has put it off for StaleAfter.
+	staleness *time.Timer
+	// freshAt is the last moment, in Unix nanoseconds, of which the replica knew all.
+	freshAt atomic.Int64
+	reading atomic.Pointer[reading]
 	refresh singleflight.Group
 }
 
@@ -58,12 +67,16 @@ func New(cfg Config) *Gate {
 		cfg.StaleAfter = 10 * time.Second
 	}
 	if cfg.Plans == nil {
-		cfg.Plans = DefaultPlans()
+		cfg.Plans = plans.Default()
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Gate{cfg: cfg, replica: newReplica()}
+	g := &Gate{cfg: cfg, limits: map[string]Limits{}, replica: newReplica(), refusals: newRefusals()}
+	for _, p := range cfg.Plans {
+		g.limits[p.Name] = limitsOf(p.Limits)
+	}
+	return g
 }
 
 var (
@@ -77,32 +90,46 @@ func UnknownTenant() Verdict { return unknownTenant }
 
 // Check answers whether the tenant may use the capability now. It does no I/O and allocates nothing.
 func (g *Gate) Check(tenant string, c Capability) Verdict {
+	return g.counted(g.check(tenant, c))
+}
+
+func (g *Gate) counted(v *Verdict) Verdict {
+	if !v.Allowed {
+		g.refusals[v.Code].Add(1)
+	}
+	return *v
+}
+
+func (g *Gate) check(tenant string, c Capability) *Verdict {
 	if !g.ready.Load() {
-		return notReady
+		return &notReady
 	}
 	stale := g.stale.Load()
 	if stale && g.cfg.WhenStale == FailClosed {
-		return staleReplica
+		return &staleReplica
 	}
-	known, ok := g.replica.get(tenant)
+	known := g.replica.get(tenant)
 	switch {
-	case ok:
-		return Decide(known.access, c)
-	case stale:
-		return staleReplica // it may have signed up since
+	case !known.known() && stale:
+		return &staleReplica // it may have signed up since
+	case !known.known():
+		return &unknownTenant
+	case c == Ingest && known.access.Blocks.Has(BlockReadOnly) && time.Now().After(g.replica.frozenUntil(tenant)):
+		known.access.Blocks &^= BlockReadOnly // the window's end was not told, or not heard
 	}
-	return unknownTenant
+	return decide(known.access, c)
 }
 
 // refreshTimeout bounds how long CheckFresh waits for the bus before it answers with what it has.
 const refreshTimeout = 250 * time.Millisecond
 
 // CheckFresh is Check for those who would rather wait a moment than refuse wrongly: a refusal is looked at again
-// after the replica has taken in all that is on the bus by now. Callers at the same time share one round trip.
+// after the replica has taken in all that is on the bus by now. Callers at the same time share one round trip, and a bus
+// that has been away for long is not waited for.
 func (g *Gate) CheckFresh(ctx context.Context, tenant string, c Capability) Verdict {
-	verdict := g.Check(tenant, c)
-	if verdict.Allowed {
-		return verdict
+	verdict := g.check(tenant, c)
+	if verdict.Allowed || g.stale.Load() {
+		return g.counted(verdict)
 	}
 	caughtUp := g.refresh.DoChan("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
@@ -113,24 +140,15 @@ func (g *Gate) CheckFresh(ctx context.Context, tenant string, c Capability) Verd
 	case <-caughtUp:
 	case <-ctx.Done():
 	}
-	return g.Check(tenant, c)
+	return g.counted(g.check(tenant, c))
 }
 
-// Limits are those of the plan that the tenant is on; a tenant or plan that is not known has a limit of nothing at all.
-func (g *Gate) Limits(tenant string) Limits {
-	known, _ := g.replica.get(tenant)
-	if limits, ok := g.cfg.Plans[g.replica.plans.name(known.plan)]; ok {
-		return limits
+func (g *Gate) catchUp(ctx context.Context) error {
+	r := g.reading.Load()
+	if r == nil {
+		return errNotBegun
 	}
-	return nothing
-}
-
-var nothing = Limits{Queries: 0, Documents: 0, StorageGB: 0}
-
-// PlanLimits are the limits of a plan by its name, for a participant that prepares a change to it.
-func (g *Gate) PlanLimits(plan string) (Limits, bool) {
-	limits, ok := g.cfg.Plans[plan]
-	return limits, ok
+	return r.catchUp(ctx)
 }
 
 // Ready reports whether the replica has caught up with the bus once.

@@ -1,21 +1,23 @@
 package gate
 
 import (
-	"encoding/json"
-	"fmt"
 	"hash/maphash"
 	"sync"
+	"time"
 
 	"tenure/shared/events"
 )
 
-// entry is all that the replica keeps of one tenant: 16 bytes, because there may be millions of them.
+// entry is what the replica keeps of every tenant: 16 bytes, because there may be millions of them.
+//
+// Each part has the version of the event that said it last. The bus may deliver an event again (a rebuilt stream, a
+// publisher's retry beyond the duplicate window), and one event in front of an earlier one (a publisher's retry of the
+// earlier one): without versions a suspended tenant would be let in again, and with one version for all parts the blocks
+// in a late event would be lost.
 type entry struct {
-	// version is the sequence of the last event applied. The bus may deliver an old event again (a rebuilt stream, a
-	// publisher's retry beyond the duplicate window); without it a suspended tenant would be let in again.
-	version int64
-	access  Access
-	plan    uint16
+	stateAt, blocksAt, planAt uint32
+	access                    Access
+	plan                      uint16
 }
 
 const shardCount = 64
@@ -23,93 +25,100 @@ const shardCount = 64
 // replica maps tenants to entries. Many readers and one writer share it; shards keep the readers of many cores
 // from meeting at one lock.
 type replica struct {
-	seed   maphash.Seed
+	seeds  [2]maphash.Seed
 	shards [shardCount]shard
 	plans  planNames
 }
 
 type shard struct {
 	sync.RWMutex
-	tenants map[string]entry
+	tenants table
+	// What few tenants have is kept apart. A window in frozen counts as long as the tenant has BlockReadOnly.
+	frozen  map[key]time.Time
+	configs map[key]config
 	_       [64]byte // keeps two shards' locks off one cache line
 }
 
+// config is what is set for one tenant beside its plan, and the version of the event that set it.
+type config struct {
+	at uint32
+	events.TenantConfig
+}
+
 func newReplica() *replica {
-	r := &replica{seed: maphash.MakeSeed()}
+	r := &replica{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 	for i := range r.shards {
-		r.shards[i].tenants = map[string]entry{}
+		r.shards[i].tenants = newTable()
+		r.shards[i].frozen, r.shards[i].configs = map[key]time.Time{}, map[key]config{}
 	}
 	return r
 }
 
-func (r *replica) shard(tenant string) *shard {
-	return &r.shards[maphash.String(r.seed, tenant)%shardCount]
+func (r *replica) find(tenant string) (*shard, key) {
+	k := key{maphash.String(r.seeds[0], tenant), maphash.String(r.seeds[1], tenant)}
+	return &r.shards[k.high%shardCount], k
 }
 
-func (r *replica) get(tenant string) (entry, bool) {
-	s := r.shard(tenant)
+// get is the zero entry for a tenant that is not known.
+func (r *replica) get(tenant string) entry {
+	s, k := r.find(tenant)
 	s.RLock()
-	e, ok := s.tenants[tenant]
+	e := s.tenants.get(k)
 	s.RUnlock()
-	return e, ok
+	return e
 }
 
-// change is the part of a lifecycle event's data that access depends on.
-type change struct {
-	To     string         `json:"to_state"`
-	Blocks []events.Block `json:"blocks"`
-	Plan   string         `json:"plan"`
+// known reports whether anything was said of the tenant: versions begin at 1.
+func (e entry) known() bool { return e.stateAt > 0 }
+
+// frozenUntil is when the tenant's read-only window ends at the latest; the zero time when it has none.
+func (r *replica) frozenUntil(tenant string) time.Time {
+	s, k := r.find(tenant)
+	s.RLock()
+	defer s.RUnlock()
+	return s.frozen[k]
 }
 
-// states tells what an event says beside the state. Events that leave no block name none, so that absence means "none
-// are left" in these and "unchanged" in all others; a plan elsewhere is one that is only wished for.
-var states = map[string]struct{ plan, blocks bool }{
-	"tenant.registered":     {plan: true, blocks: true},
-	"tenant.activated":      {plan: true},
-	"tenant.reborn":         {plan: true, blocks: true},
-	"trial.converted":       {plan: true},
-	"trial.expired":         {blocks: true},
-	"payment.past_due":      {blocks: true},
-	"tenant.suspended":      {blocks: true},
-	"block.added":           {blocks: true},
-	"block.lifted":          {blocks: true},
-	"upgrade.completed":     {plan: true, blocks: true},
-	"upgrade.rolled_back":   {plan: true},
-	"downgrade.completed":   {plan: true, blocks: true},
-	"downgrade.rolled_back": {plan: true},
-	"reactivation.started":  {blocks: true},
-	"reactivation.failed":   {blocks: true},
-	"tenant.reactivated":    {plan: true, blocks: true},
+func (r *replica) config(tenant string) config {
+	s, k := r.find(tenant)
+	s.RLock()
+	defer s.RUnlock()
+	return s.configs[k]
 }
 
-// apply takes one lifecycle event in. Events that are older than what is known, or that name no state (the refusal
-// of a command for a tenant that does not exist), change nothing.
-func (r *replica) apply(e events.Event) error {
-	var c change
-	if err := json.Unmarshal(e.Data, &c); err != nil {
-		return fmt.Errorf("gate: event %s: %w", e.ID, err)
+// size is the number of tenants.
+func (r *replica) size() (n int) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.RLock()
+		n += s.tenants.used
+		s.RUnlock()
 	}
-	if c.To == "" {
-		return nil
+	return n
+}
+
+// setWindow opens a read-only window, or ends it.
+func (s *shard) setWindow(k key, e *entry, until time.Time) {
+	if until.IsZero() {
+		e.access.Blocks &^= BlockReadOnly
+		delete(s.frozen, k)
+		return
 	}
-	s := r.shard(e.Subject)
-	s.Lock()
-	defer s.Unlock()
-	next := s.tenants[e.Subject]
-	if e.Sequence <= next.version {
-		return nil
+	e.access.Blocks |= BlockReadOnly
+	s.frozen[k] = until
+}
+
+// setBlocks leaves the window as it is: it is no block that an event lists.
+func (e *entry) setBlocks(blocks Blocks) {
+	e.access.Blocks = e.access.Blocks&BlockReadOnly | blocks
+}
+
+// setConfig keeps nothing for the many tenants that never had a config of their own.
+func (s *shard) setConfig(k key, c config) {
+	known, has := s.configs[k]
+	if c.at > known.at && (has || !c.IsZero()) {
+		s.configs[k] = c
 	}
-	next.version = e.Sequence
-	next.access.State = ParseState(c.To)
-	stated := states[e.Name()]
-	if stated.blocks {
-		next.access.Blocks = BlocksOf(c.Blocks)
-	}
-	if stated.plan {
-		next.plan = r.plans.number(c.Plan)
-	}
-	s.tenants[e.Subject] = next
-	return nil
 }
 
 // planNames gives every plan's name a small number, from 1; 0 is no plan.

@@ -46,20 +46,24 @@ func TestReplicaFollowsStateBlocksAndPlan(t *testing.T) {
 	}
 	for i, step := range steps {
 		mustApply(t, r, lifecycleEvent(t, "acme", int64(i+1), step.p))
-		got, ok := r.get("acme")
-		if !ok || got.access != (Access{step.state, step.blocks}) || r.plans.name(got.plan) != step.plan {
+		got := r.get("acme")
+		if got.access != (Access{step.state, step.blocks}) || r.plans.name(got.plan) != step.plan {
 			t.Fatalf("after %s: %s, blocks %b, plan %q", step.p.EventType(), got.access.State, got.access.Blocks, r.plans.name(got.plan))
 		}
 	}
 }
 
-// An event type that gets a field for blocks must be in the table: they would be lost without a word.
-func TestReplicaKnowsEveryEventWithBlocks(t *testing.T) {
+// An event type that gets a field for blocks, or for the tenant's config, must be in the table: they would be lost without a word.
+func TestReplicaKnowsEveryEventWithBlocksOrConfig(t *testing.T) {
 	for _, eventType := range events.Types() {
 		payload, _ := events.NewPayload(eventType)
 		service, name := events.SplitType(eventType)
-		if _, has := reflect.TypeOf(payload).Elem().FieldByName("Blocks"); service == "lifecycle" && has && !states[name].blocks {
-			t.Errorf("%s carries blocks that the replica ignores", eventType)
+		carries := func(field string) bool {
+			_, has := reflect.TypeOf(payload).Elem().FieldByName(field)
+			return service == "lifecycle" && has
+		}
+		if carries("Blocks") && !states[name].blocks || carries("Config") && !states[name].config {
+			t.Errorf("%s carries something that the replica ignores", eventType)
 		}
 	}
 	for name := range states {
@@ -73,7 +77,7 @@ func TestReplicaIgnoresOldEvents(t *testing.T) {
 	r := newReplica()
 	mustApply(t, r, lifecycleEvent(t, "acme", 7, &events.TenantSuspended{Change: moved("suspended"), Blocks: []events.Block{{Kind: "admin"}}}))
 	mustApply(t, r, lifecycleEvent(t, "acme", 3, &events.TenantActivated{Change: moved("active"), Plan: "free"}))
-	if got, _ := r.get("acme"); got.access.State != Suspended {
+	if got := r.get("acme"); got.access.State != Suspended {
 		t.Errorf("a redelivered event let a suspended tenant in: %s", got.access.State)
 	}
 }
@@ -81,7 +85,7 @@ func TestReplicaIgnoresOldEvents(t *testing.T) {
 func TestReplicaLearnsNoTenantFromARefusal(t *testing.T) {
 	r := newReplica()
 	mustApply(t, r, lifecycleEvent(t, "ghost", 1, &events.CommandRefused{Command: "upgrade"}))
-	if _, ok := r.get("ghost"); ok {
+	if r.get("ghost").known() {
 		t.Error("the refusal of a command made its tenant known")
 	}
 }
@@ -94,7 +98,7 @@ func TestReplicaReportsBrokenData(t *testing.T) {
 			t.Errorf("%s was applied", data)
 		}
 	}
-	if _, ok := r.get("acme"); ok {
+	if r.get("acme").known() {
 		t.Error("a broken event changed the replica")
 	}
 }

@@ -94,7 +94,7 @@ func proxy(routes []route, addresses map[string]string) http.Handler {
 func TestTheProxyHidesTheInside(t *testing.T) {
 	routes := parseRoutes(mounted(t, project(t, nil), "proxy")["/etc/caddy/Caddyfile"])
 	for path, want := range map[string]string{
-		"/metrics": "", "/readyz": "", "/healthz": "", "/openapi.json": "lifecycle", "/v1/tenants": "lifecycle", "/webhooks/stripe": "billing",
+		"/metrics": "", "/readyz": "", "/healthz": "", "/openapi.json": "lifecycle", "/v1/tenants": "lifecycle", "/webhooks/stripe": "billing", "/v1/billing/drift": "billing",
 	} {
 		require.Equal(t, want, serviceFor(routes, http.MethodGet, path), path)
 	}

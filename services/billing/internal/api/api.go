@@ -51,6 +51,7 @@ type Difference struct {
 	Plan           string    `json:"plan,omitempty" doc:"What the tenant is on"`
 	LivePlan       string    `json:"live_plan,omitempty" doc:"What Stripe charges for"`
 	Healed         bool      `json:"healed" doc:"Tenure has set it right"`
+	NeedsPerson    bool      `json:"needs_person" doc:"Tenure will not, or could not, set it right: see the runbook billing-drift"`
 	FirstSeen      time.Time `json:"first_seen"`
 }
 
@@ -76,7 +77,7 @@ func bodyOf(r reconcile.Report) Drift {
 	for i, item := range r.Items {
 		body.Items[i] = Difference{
 			Tenant: item.Tenant, Kind: string(item.Kind), Detail: item.Detail, SubscriptionID: item.SubscriptionID,
-			Plan: item.Plan, LivePlan: item.LivePlan, Healed: item.Healed, FirstSeen: item.FirstSeen,
+			Plan: item.Plan, LivePlan: item.LivePlan, Healed: item.Healed, NeedsPerson: item.NeedsPerson, FirstSeen: item.FirstSeen,
 		}
 	}
 	return body

@@ -112,5 +112,6 @@ func (p *pass) leaveToPeople(ctx context.Context, id store.LifeID, version int64
 
 func (p *pass) conclude(ctx context.Context, d store.OpenDrift, o store.Outcome, commit inbox.Commit) (Item, error) {
 	err := p.store.ConcludeDrift(ctx, d, o, commit)
-	return Item{Tenant: d.Tenant, Difference: d.Difference, Healed: o == store.Healed, FirstSeen: d.FirstSeen}, err
+	healed := o == store.Healed
+	return Item{Tenant: d.Tenant, Difference: d.Difference, Healed: healed, NeedsPerson: !healed, FirstSeen: d.FirstSeen}, err
 }

@@ -49,8 +49,10 @@ func New(s *store.Store, stripe Stripe, a *app.App, catalogue plans.Catalogue) *
 type Item struct {
 	Tenant string
 	plan.Difference
-	Healed    bool
-	FirstSeen time.Time
+	Healed bool
+	// NeedsPerson: billing will not, or could not, set it right.
+	NeedsPerson bool
+	FirstSeen   time.Time
 }
 
 // Report is what a pass comes to.
@@ -168,7 +170,7 @@ func (r *Reconciler) show(ctx context.Context, id store.LifeID) ([]Item, error) 
 	}
 	var items []Item
 	for _, d := range plan.Drift(r.catalogue, life) {
-		item := Item{Tenant: id.Tenant, Difference: d, FirstSeen: time.Now().UTC()}
+		item := Item{Tenant: id.Tenant, Difference: d, NeedsPerson: !d.Kind.Heals(), FirstSeen: time.Now().UTC()}
 		if i := slices.IndexFunc(open, func(o store.OpenDrift) bool { return o.Is(d) }); i >= 0 {
 			item.FirstSeen = open[i].FirstSeen
 		}

@@ -17,6 +17,7 @@ import (
 	"tenure/shared/eventlog"
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
+	"tenure/shared/query"
 	"tenure/shared/runner"
 )
 
@@ -48,6 +49,10 @@ func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
 	if d.Vault == nil {
 		return nil, errors.New("TENURE_VAULT_KEY is not set; sign-ups need a vault for their personal data")
 	}
+	config, err := settings.Config(d.Day)
+	if err != nil {
+		return nil, err
+	}
 	db, err := d.Open(ctx, Schema)
 	if err != nil {
 		return nil, err
@@ -63,11 +68,11 @@ func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
 	if err := errors.Join(inbox.Migrate(ctx, db), pg.MigrateSet(ctx, db, "lifecycle", files)); err != nil {
 		return nil, err
 	}
-	engine := app.NewEngine(db, log, d.Vault, settings.Config(d.Day))
+	engine := app.NewEngine(db, log, d.Vault, config)
 	if err := engine.ReloadParticipants(ctx); err != nil {
 		return nil, err
 	}
-	(&api.API{Engine: engine, DB: db, Log: log, Vault: d.Vault}).Register(d.API)
+	(&api.API{Engine: engine, DB: db, Log: log, Vault: d.Vault, Quoter: quoter{d.Bus}}).Register(d.API)
 	return &service{db: db, bus: d.Bus, log: log, engine: engine}, nil
 }
 
@@ -106,3 +111,11 @@ func (s *service) consumers() []bus.ConsumerConfig {
 
 // Ready tells whether commands can be taken.
 func (s *service) Ready(ctx context.Context) error { return s.db.Ping(ctx) }
+
+// quoter asks billing over the bus.
+type quoter struct{ bus *bus.Bus }
+
+func (q quoter) Quote(ctx context.Context, r query.QuoteRequest) (quote query.Quote, err error) {
+	err = q.bus.Ask(ctx, query.BillingQuote, r, &quote)
+	return quote, err
+}

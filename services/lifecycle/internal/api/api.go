@@ -25,6 +25,7 @@ type API struct {
 	DB     *pgxpool.Pool
 	Log    *eventlog.Log
 	Vault  *vault.Vault
+	Quoter Quoter
 }
 
 // Register adds the routes.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -12,12 +13,13 @@ import (
 	"tenure/services/lifecycle/internal/app"
 	"tenure/services/lifecycle/internal/tenant"
 	"tenure/shared/events"
+	"tenure/shared/gate"
 	"tenure/shared/plans"
 	"tenure/shared/problem"
 )
 
 func (a *API) registerPreview(api huma.API) {
-	huma.Register(api, route("POST", "/v1/tenants/{id}/preview", "preview", "What a command would change, and whether it is allowed; nothing is changed", http.StatusOK), a.preview)
+	huma.Register(api, route("POST", "/v1/tenants/{id}/preview", "preview", "What a command would cost, change and block, and whether it is allowed; nothing is changed", http.StatusOK), a.preview)
 }
 
 type previewInput struct {
@@ -25,49 +27,84 @@ type previewInput struct {
 	Body map[string]any
 }
 
-// Preview is what a command would do now.
+// Preview is what a command would do now, if every participant did its part.
 type Preview struct {
-	Command   string             `json:"command"`
-	Allowed   bool               `json:"allowed"`
-	Refusal   *PreviewRefusal    `json:"refusal,omitempty"`
-	FromState string             `json:"from_state"`
-	ToState   string             `json:"to_state" doc:"right behind the command; an operation goes on from there"`
-	From      PlanView           `json:"from"`
-	To        PlanView           `json:"to"`
-	Cost      Cost               `json:"cost"`
-	OverLimit []events.Violation `json:"over_limit" doc:"limits of the new plan that the usage does not fit"`
-	Steps     []PreviewStep      `json:"steps" doc:"what participants would be asked, by phase"`
-	Events    []string           `json:"events"`
-	DueAt     *time.Time         `json:"due_at,omitempty" doc:"when a scheduled change or a deletion would take effect"`
-	PlanHash  string             `json:"plan_hash,omitempty" doc:"carry it in the command, and it is refused when the facts have moved"`
+	Command       string             `json:"command"`
+	Allowed       bool               `json:"allowed"`
+	Refusal       *PreviewRefusal    `json:"refusal,omitempty"`
+	FromState     string             `json:"from_state"`
+	ToState       string             `json:"to_state" doc:"right behind the command"`
+	EndState      string             `json:"end_state" doc:"when all that follows from it is done"`
+	From          PlanView           `json:"from"`
+	To            PlanView           `json:"to"`
+	Features      Difference[string] `json:"features"`
+	Limits        Difference[Limit]  `json:"limits"`
+	OverLimit     []events.Violation `json:"over_limit" doc:"limits of the new plan that the usage does not fit"`
+	Access        []Stage            `json:"access" doc:"what is blocked, one stage after another"`
+	Steps         []PreviewStep      `json:"steps" doc:"what participants would be asked, by operation and phase"`
+	Cost          Cost               `json:"cost"`
+	Events        []string           `json:"events" doc:"what would be published, for webhooks among others"`
+	Notifications []Notification     `json:"notifications" doc:"mails that would be sent"`
+	DueAt         *time.Time         `json:"due_at,omitempty" doc:"when a scheduled change or a deletion would take effect"`
+	PlanHash      string             `json:"plan_hash,omitempty" doc:"carry it in the command, and it is refused when the facts have moved"`
 }
 
 // PreviewRefusal is why the command would be refused.
 type PreviewRefusal struct {
-	Code            string   `json:"code"`
-	Detail          string   `json:"detail"`
-	AllowedCommands []string `json:"allowed_commands"`
+	Code            string             `json:"code"`
+	Detail          string             `json:"detail"`
+	AllowedCommands []string           `json:"allowed_commands"`
+	Violations      []events.Violation `json:"violations,omitempty"`
 }
 
-// PlanView is a plan with its price and its limits.
+// PlanView is a plan with its price, its limits and what it has.
 type PlanView struct {
-	Plan       string  `json:"plan"`
-	PriceCents int64   `json:"price_cents" doc:"of a month"`
-	Limits     Amounts `json:"limits" doc:"0 is unlimited"`
+	Plan       string   `json:"plan"`
+	PriceCents int64    `json:"price_cents" doc:"of a month"`
+	Limits     Amounts  `json:"limits" doc:"0 is unlimited"`
+	Features   []string `json:"features"`
 }
 
-// Cost is what a command would do to the tenant's bill, in cents.
-type Cost struct {
-	Currency     string `json:"currency"`
-	MonthlyCents int64  `json:"monthly_cents" doc:"by how much a month costs more; negative: less"`
-	DueNowCents  int64  `json:"due_now_cents" doc:"estimate of what is charged at once; negative: credited"`
+// Difference is what the tenant has at the end and had not before, and the other way round.
+type Difference[T any] struct {
+	Gained []T `json:"gained"`
+	Lost   []T `json:"lost"`
 }
 
-// PreviewStep is one step of the operation that would begin.
+// Limit is one that changes.
+type Limit struct {
+	Metric string  `json:"metric"`
+	From   float64 `json:"from" doc:"0 is unlimited"`
+	To     float64 `json:"to" doc:"0 is unlimited"`
+}
+
+// Stage is a time in which access stays the same.
+type Stage struct {
+	State         string    `json:"state"`
+	AtMostSeconds *int64    `json:"at_most_seconds" doc:"if every participant keeps its time; null: for good, or nobody can tell"`
+	Blocked       []Blocked `json:"blocked"`
+}
+
+// Blocked is what the gate refuses meanwhile.
+type Blocked struct {
+	Capability string `json:"capability"`
+	Status     int    `json:"status"`
+	Code       string `json:"code"`
+	Reason     string `json:"reason"`
+}
+
+// PreviewStep is one step of an operation that would begin.
 type PreviewStep struct {
+	Operation   string `json:"operation"`
 	Phase       int    `json:"phase"`
 	Participant string `json:"participant"`
 	Action      string `json:"action"`
+}
+
+// Notification is a mail and why it is sent.
+type Notification struct {
+	Event string `json:"event"`
+	Mail  string `json:"mail"`
 }
 
 func (a *API) preview(ctx context.Context, in *previewInput) (*output[Preview], error) {
@@ -86,13 +123,21 @@ func (a *API) preview(ctx context.Context, in *previewInput) (*output[Preview], 
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return answer(a.showPreview(name, payload, p)), nil
+	out := a.showPreview(name, payload, p)
+	if p.Refusal == nil {
+		a.foresee(&out, p)
+		out.Cost = a.cost(ctx, chargeOf(payload, p, out.To.Plan))
+	}
+	return answer(out), nil
 }
 
 // commandOf reads {command: "upgrade", ...the command's own fields}.
 func commandOf(body map[string]any) (string, events.Payload, error) {
 	name, _ := body["command"].(string)
 	payload, ok := events.NewPayload(events.CommandType(name))
+	if name == tenant.CmdRetryOperation { // it has no place on the bus
+		payload, ok = &tenant.RetryOperation{}, true
+	}
 	if !ok || name == tenant.CmdRegister {
 		return "", nil, problem.New(http.StatusUnprocessableEntity, "unknown_command", "name the command of the tenant to preview, for example upgrade")
 	}
@@ -106,8 +151,9 @@ func commandOf(body map[string]any) (string, events.Payload, error) {
 	return name, payload, nil
 }
 
+// showPreview is what can be said of a command whether or not it is allowed.
 func (a *API) showPreview(name string, payload events.Payload, p app.Preview) Preview {
-	to := p.After.Plan
+	to := p.State.Plan
 	switch c := payload.(type) {
 	case *events.Upgrade:
 		to = c.Plan
@@ -116,55 +162,90 @@ func (a *API) showPreview(name string, payload events.Payload, p app.Preview) Pr
 	case *events.Reactivate:
 		to = cmp.Or(c.Plan, to)
 	}
+	status := p.State.Status()
 	out := Preview{
-		Command: name, Allowed: p.Refusal == nil, FromState: p.State.Status(), ToState: p.After.Status(),
-		From: a.planView(p.State.Plan), To: a.planView(to), Cost: costOf(p, to), PlanHash: p.PlanHash,
-		OverLimit: []events.Violation{}, Steps: []PreviewStep{}, Events: []string{},
+		Command: name, Allowed: p.Refusal == nil, FromState: status, ToState: status, EndState: status,
+		From: a.planView(p.State.Plan), To: a.planView(to), PlanHash: p.PlanHash, Cost: Cost{Currency: plans.Currency, Lines: []CostLine{}, Source: sourceEstimate},
+		Features: Difference[string]{[]string{}, []string{}}, Limits: Difference[Limit]{[]Limit{}, []Limit{}},
+		OverLimit: []events.Violation{}, Access: []Stage{}, Steps: []PreviewStep{}, Events: []string{}, Notifications: []Notification{},
 	}
 	if plan, ok := p.Facts.Plans.Find(to); ok {
 		out.OverLimit = orEmpty(p.Facts.Usage.Over(plan.Limits))
 	}
 	if r := p.Refusal; r != nil {
-		out.Refusal = &PreviewRefusal{r.Code, r.Message, orEmpty(r.Allowed)}
+		out.Refusal = &PreviewRefusal{r.Code, r.Message, orEmpty(r.Allowed), r.Violations}
 	}
-	for _, e := range p.Events {
+	return out
+}
+
+// foresee adds what follows from a command that is allowed.
+func (a *API) foresee(out *Preview, p app.Preview) {
+	o := p.Outlook
+	out.ToState, out.EndState = o.After.Status(), o.End().Status()
+	from, to := a.planView(p.State.Plan), a.planView(o.End().Plan)
+	out.Features = Difference[string]{lacking(to.Features, from.Features), lacking(from.Features, to.Features)}
+	out.Limits = limitChanges(from.Limits, to.Limits)
+	for _, s := range o.Stages {
+		out.Access = append(out.Access, stageOf(s))
+	}
+	for _, e := range o.Events {
 		out.Events = append(out.Events, e.EventType())
-	}
-	if lease := p.After.Lease; lease != nil {
-		for _, s := range lease.Steps {
-			out.Steps = append(out.Steps, PreviewStep{s.Phase, s.Participant, s.Action})
+		if mail := events.MailOf(e); mail != "" {
+			out.Notifications = append(out.Notifications, Notification{e.EventType(), mail})
+		}
+		plan, _ := tenant.PlanOf(e)
+		for _, s := range plan.Steps {
+			if s.Phase > 0 { // those of phase 0 are done already
+				out.Steps = append(out.Steps, PreviewStep{plan.Kind, s.Phase, s.Participant, s.Action})
+			}
 		}
 	}
-	if change := p.After.Pending; change != nil {
+	if change := o.After.Pending; change != nil {
 		out.DueAt = &change.DueAt
 	}
-	if deletion := p.After.Deletion; deletion != nil {
+	if deletion := o.After.Deletion; deletion != nil {
 		out.DueAt = &deletion.ScheduledFor
+	}
+}
+
+// lacking lists what is in one list and not in the other.
+func lacking(of, in []string) []string {
+	return slices.DeleteFunc(slices.Clone(of), func(s string) bool { return slices.Contains(in, s) })
+}
+
+func limitChanges(from, to Amounts) Difference[Limit] {
+	out := Difference[Limit]{[]Limit{}, []Limit{}}
+	for _, l := range []Limit{
+		{"queries", float64(from.Queries), float64(to.Queries)},
+		{"documents", float64(from.Documents), float64(to.Documents)},
+		{"storage_gb", from.StorageGB, to.StorageGB},
+	} {
+		switch {
+		case l.From == l.To:
+		case l.To == 0, l.From != 0 && l.From < l.To:
+			out.Gained = append(out.Gained, l)
+		default:
+			out.Lost = append(out.Lost, l)
+		}
+	}
+	return out
+}
+
+func stageOf(s tenant.Stage) Stage {
+	out := Stage{State: s.State.Status(), Blocked: []Blocked{}}
+	if s.Lasts != nil {
+		seconds := int64(s.Lasts.Seconds())
+		out.AtMostSeconds = &seconds
+	}
+	for _, c := range []gate.Capability{gate.Query, gate.Ingest, gate.Export, gate.ChangePlan, gate.BillingPortal} {
+		if v := gate.Decide(accessOf(s.State), c); !v.Allowed {
+			out.Blocked = append(out.Blocked, Blocked{c.String(), v.Status, v.Code, v.Reason})
+		}
 	}
 	return out
 }
 
 func (a *API) planView(name string) PlanView {
 	p, _ := a.Engine.Plans().Find(name)
-	return PlanView{name, p.Cents, Amounts{p.Limits.Queries, p.Limits.StorageGB, p.Limits.Documents}}
-}
-
-// costOf expects billing to do what it does for an operation that begins now: a first subscription is paid in full, a
-// change of one for the rest of its period, and a trial costs nothing yet.
-func costOf(p app.Preview, to string) Cost {
-	before, _ := p.Facts.Plans.Find(p.State.Plan)
-	after, known := p.Facts.Plans.Find(to)
-	cost := Cost{Currency: plans.Currency}
-	if !known || p.Refusal != nil {
-		return cost
-	}
-	cost.MonthlyCents = after.Cents - before.Cents
-	switch begins := p.After.Lease != nil && p.State.Lease == nil; {
-	case !begins || p.State.Name == tenant.Trialing:
-	case before.Free():
-		cost.DueNowCents = after.Cents
-	default:
-		cost.DueNowCents = plans.Prorated(before, after, p.At, p.Facts.PeriodEnd)
-	}
-	return cost
+	return PlanView{name, p.Cents, Amounts{p.Limits.Queries, p.Limits.StorageGB, p.Limits.Documents}, orEmpty(p.Features)}
 }

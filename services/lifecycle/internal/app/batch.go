@@ -193,6 +193,9 @@ func (d *decisions) decide(w *pending) error {
 		Name: w.Name, ID: w.Key, NewID: newID(), Now: d.pos.Now, Actor: w.Actor, Payload: w.Payload,
 		Facts: d.engine.factsFor(t.State, w.Payload, d.facts[w.Tenant], d.pos.Now),
 	}
+	if hash, _, _ := carried(w.Payload); hash != "" {
+		command.Facts.PlanHash = d.engine.planHash(t.State, w.Payload, command.Facts, d.pos.Now)
+	}
 	payloads, err := tenant.Decide(t.State, command)
 	var refusal *tenant.Refusal
 	if err != nil {

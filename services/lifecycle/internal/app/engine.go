@@ -49,6 +49,8 @@ type Outcome struct {
 // Config of an engine.
 type Config struct {
 	Plans plans.Catalogue
+	// Usage is what is charged beside the plans' prices. No decision looks at it, but whoever agrees to a preview agrees to it.
+	Usage []plans.UsagePrice
 	// Clock is this machine's, to be held against the database's; time.Now outside of tests.
 	Clock func() time.Time
 	// Policy picks what holds for a tenant.

@@ -24,17 +24,10 @@ func (e *Engine) factsFor(s tenant.State, payload events.Payload, known store.Fa
 	e.mu.RLock()
 	participants := e.participants
 	e.mu.RUnlock()
-	facts := tenant.Facts{
+	return tenant.Facts{
 		Plans: e.cfg.Plans, Participants: participants, Usage: currentUsage(known, now), PeriodEnd: known.PeriodEnd,
 		Policy: e.cfg.Policy(region, plan),
 	}
-	switch p := payload.(type) {
-	case *events.Upgrade:
-		facts.PlanHash = planHash(s, p.Plan, facts)
-	case *events.Downgrade:
-		facts.PlanHash = planHash(s, p.Plan, facts)
-	}
-	return facts
 }
 
 // currentUsage leaves out the queries of a month that is over: the count begins anew with the calendar month.

@@ -21,7 +21,7 @@ func WantsFact(eventType string) bool {
 	}
 	switch payload.(type) {
 	case *events.BillingPaymentConfirmed, *events.BillingPaymentFailed, *events.BillingPaymentRecovered,
-		*events.SubscriptionCreated, *events.SubscriptionChanged, *events.UsageUpdated,
+		*events.SubscriptionCreated, *events.SubscriptionChanged, *events.SubscriptionCancelled, *events.UsageUpdated,
 		*events.ArchiveCompleted, *events.ArchiveFailed, *events.ResidueFound:
 		return true
 	}
@@ -48,7 +48,12 @@ func (e *Engine) ReactToFact(ctx context.Context, ev events.Event) (inbox.Commit
 	case *events.SubscriptionCreated:
 		return savePeriodEnd(ev.Subject, p.CurrentPeriodEnd), nil
 	case *events.SubscriptionChanged:
-		return savePeriodEnd(ev.Subject, p.CurrentPeriodEnd), nil
+		return nil, e.moved(ctx, ev, p.CurrentPeriodEnd, &tenant.ChangeDue{SubscriptionID: p.SubscriptionID, Plan: p.Plan})
+	case *events.SubscriptionCancelled:
+		if p.AtPeriodEnd {
+			return nil, nil // it goes on until then
+		}
+		return nil, e.moved(ctx, ev, nil, &tenant.ChangeDue{SubscriptionID: p.SubscriptionID})
 	case *events.UsageUpdated:
 		return nil, e.updateUsage(ctx, ev, p)
 	case *events.ArchiveCompleted:
@@ -74,7 +79,18 @@ func savePeriodEnd(id string, end *time.Time) inbox.Commit {
 	if end == nil {
 		return nil
 	}
-	return func(ctx context.Context, tx pgx.Tx) error { return store.SavePeriodEnd(ctx, tx, id, *end) }
+	return func(ctx context.Context, tx pgx.Tx) error { return store.SavePeriodEnd(ctx, tx, id, end) }
+}
+
+// moved follows the subscription to another plan, or to its end. The period is stored first: a downgrade that is asked for
+// from here on waits for the new one, or for none.
+func (e *Engine) moved(ctx context.Context, ev events.Event, end *time.Time, due *tenant.ChangeDue) error {
+	if end != nil || due.Plan == "" {
+		if err := store.SavePeriodEnd(ctx, e.db, ev.Subject, end); err != nil {
+			return err
+		}
+	}
+	return e.follow(ctx, ev, tenant.CmdChangeDue, due)
 }
 
 // updateUsage stores the figures first: the command that follows looks at them.

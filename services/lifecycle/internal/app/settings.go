@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"tenure/services/lifecycle/internal/tenant"
-	"tenure/shared/plans"
+	"tenure/shared/plans/planfile"
 )
 
 // Settings of the service, from its environment.
@@ -15,6 +15,8 @@ type Settings struct {
 	Partitions int `env:"TENURE_LIFECYCLE_PARTITIONS" envDefault:"1"`
 	// Grace is how long an unpaid tenant may go on; 0 suspends at once.
 	Grace time.Duration `env:"TENURE_DUNNING_GRACE" envDefault:"168h"`
+	// TrialSettle is how long after a trial's end billing may still say that it was paid, before access closes.
+	TrialSettle time.Duration `env:"TENURE_TRIAL_SETTLE" envDefault:"5m"`
 	// SignupTimeout ends a sign-up that nobody pays for.
 	SignupTimeout time.Duration `env:"TENURE_SIGNUP_TIMEOUT" envDefault:"24h"`
 	// DrainTimeout is how long running requests may finish before a plan change that moves data is undone.
@@ -23,6 +25,8 @@ type Settings struct {
 	StepTimeout   time.Duration `env:"TENURE_STEP_TIMEOUT" envDefault:"60s"`
 	StepAttempts  int           `env:"TENURE_STEP_ATTEMPTS" envDefault:"5"`
 	ExportsPerDay int           `env:"TENURE_EXPORTS_PER_DAY" envDefault:"24"`
+	// Plans is the path of a file that replaces the default plans. Billing must be given the same one.
+	Plans string `env:"TENURE_PLANS"`
 }
 
 // Check refuses what would make every tenant wait for ever, or fail at once.
@@ -35,6 +39,7 @@ func (s Settings) Check() error {
 	}
 	must("TENURE_LIFECYCLE_PARTITIONS", s.Partitions >= 1, s.Partitions, "1 or more")
 	must("TENURE_DUNNING_GRACE", s.Grace >= 0, s.Grace, "0 or longer")
+	must("TENURE_TRIAL_SETTLE", s.TrialSettle >= 0, s.TrialSettle, "0 or longer")
 	must("TENURE_SIGNUP_TIMEOUT", s.SignupTimeout > 0, s.SignupTimeout, "longer than 0")
 	must("TENURE_DRAIN_TIMEOUT", s.DrainTimeout > 0, s.DrainTimeout, "longer than 0")
 	must("TENURE_STEP_TIMEOUT", s.StepTimeout > 0, s.StepTimeout, "longer than 0")
@@ -43,17 +48,23 @@ func (s Settings) Check() error {
 	return errors.Join(wrong...)
 }
 
-// Config makes the engine's settings; day is the length of every period given in days.
-func (s Settings) Config(day time.Duration) Config {
+// Config makes the engine's settings and reads the plan file; day is the length of every period given in days.
+func (s Settings) Config(day time.Duration) (Config, error) {
+	offer, err := planfile.Load(s.Plans)
+	if err != nil {
+		return Config{}, err
+	}
 	policy := tenant.DefaultPolicy()
 	policy.Day = day
-	policy.Grace, policy.SignupTimeout, policy.DrainTimeout = s.Grace, s.SignupTimeout, s.DrainTimeout
+	policy.Grace, policy.TrialSettle = s.Grace, s.TrialSettle
+	policy.SignupTimeout, policy.DrainTimeout = s.SignupTimeout, s.DrainTimeout
 	policy.StepTimeout, policy.StepAttempts, policy.ExportsPerDay = s.StepTimeout, s.StepAttempts, s.ExportsPerDay
 	return Config{
-		Plans:  plans.Default(),
+		Plans:  offer.Plans,
+		Usage:  offer.Usage,
 		Clock:  time.Now,
 		Policy: func(_, _ string) tenant.Policy { return policy },
-	}
+	}, nil
 }
 
 // DueAfter is when a deletion that was asked for at requested falls due.

@@ -3,6 +3,7 @@ package app_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"tenure/services/lifecycle/internal/app"
 	"tenure/shared/runner"
@@ -11,6 +12,7 @@ import (
 func TestSettings(t *testing.T) {
 	for setting, ok := range map[string]bool{
 		"TENURE_DUNNING_GRACE=0": true, "TENURE_EXPORTS_PER_DAY=0": true, "TENURE_STEP_ATTEMPTS=1": true,
+		"TENURE_TRIAL_SETTLE=0": true, "TENURE_TRIAL_SETTLE=-1s": false,
 		"TENURE_DUNNING_GRACE=-1s": false, "TENURE_SIGNUP_TIMEOUT=0": false, "TENURE_DRAIN_TIMEOUT=0": false, "TENURE_STEP_TIMEOUT=-1s": false,
 		"TENURE_STEP_ATTEMPTS=0": false, "TENURE_EXPORTS_PER_DAY=-1": false, "TENURE_LIFECYCLE_PARTITIONS=0": false,
 	} {
@@ -22,5 +24,19 @@ func TestSettings(t *testing.T) {
 		if err := s.Check(); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got %v", setting, err)
 		}
+	}
+}
+
+func TestPlanFile(t *testing.T) {
+	config, err := app.Settings{Plans: "../../../../deploy/plans.example.yaml"}.Config(time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	enterprise, _ := config.Plans.Find("enterprise")
+	if len(enterprise.Features) == 0 || enterprise.Grace == nil || *enterprise.Grace != 720*time.Hour || len(config.Usage) == 0 {
+		t.Errorf("read %+v, usage %+v", enterprise, config.Usage)
+	}
+	if _, err := (app.Settings{Plans: "no-such-file.yaml"}).Config(time.Hour); err == nil || !strings.Contains(err.Error(), "TENURE_PLANS") {
+		t.Errorf("got %v", err)
 	}
 }

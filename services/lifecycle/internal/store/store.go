@@ -108,8 +108,8 @@ func SaveUsage(ctx context.Context, q pg.Querier, id string, u tenant.Usage, per
 	return err
 }
 
-// SavePeriodEnd stores until when the tenant has paid.
-func SavePeriodEnd(ctx context.Context, q pg.Querier, id string, end time.Time) error {
+// SavePeriodEnd stores until when the tenant has paid; nil: it pays no more.
+func SavePeriodEnd(ctx context.Context, q pg.Querier, id string, end *time.Time) error {
 	_, err := q.Exec(ctx, `INSERT INTO billing_facts (tenant, period_end) VALUES ($1, $2)
 		ON CONFLICT (tenant) DO UPDATE SET period_end = $2`, id, end)
 	return err

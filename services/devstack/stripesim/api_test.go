@@ -122,6 +122,15 @@ func TestWhatAKeyKeeps(t *testing.T) {
 		equal(t, "first", first.status, http.StatusBadRequest)
 		equal(t, "second", again.status, http.StatusOK)
 	})
+	t.Run("a refusal for what was found", func(t *testing.T) {
+		sub := s.subscribe("refused", s.price("r", 1000))
+		invoice := "/v1/invoices/" + sub.LatestInvoice.ID + "/pay"
+		first := s.mustPost(invoice, "paid", nil)
+		equal(t, "status", first.status, http.StatusBadRequest)
+		again := s.mustPost(invoice, "paid", nil)
+		equal(t, "replayed", again.replayed, true)
+		equal(t, "body", again.body, first.body)
+	})
 	t.Run("a declined card", func(t *testing.T) {
 		s.card("declined", "decline")
 		form := url.Values{

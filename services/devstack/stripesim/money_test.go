@@ -33,13 +33,22 @@ func TestMoneyAddsUp(t *testing.T) {
 func (s *sim) disturb(random *rand.Rand, id string, prices []*stripe.Price) {
 	s.t.Helper()
 	pick := func(options ...string) string { return options[random.IntN(len(options))] }
-	switch random.IntN(7) {
+	switch random.IntN(9) {
 	case 0:
 		s.card("acme", pick("ok", "ok", "decline"))
 	case 1:
 		s.advance(time.Duration(random.IntN(40*24)) * time.Hour)
 	case 2:
 		s.control(http.MethodPost, "/_sim/pay", object{"tenant": "acme"}, nil)
+	case 3, 4:
+		sub := s.subscription(id)
+		switch {
+		case sub.Schedule != nil:
+			released, err := s.api.SubscriptionSchedules.Release(sub.Schedule.ID, nil)
+			must(s.t, released, err)
+		case sub.Status == stripe.SubscriptionStatusActive:
+			downgradeLater(s.t, s, sub, prices[random.IntN(len(prices))])
+		}
 	default:
 		sub := s.subscription(id)
 		params := switchTo(sub, prices[random.IntN(len(prices))], pick("always_invoice", "create_prorations", "none"))
@@ -59,8 +68,8 @@ func (s *sim) audit(customerID string) {
 	for invoices.Next() {
 		inv := invoices.Invoice()
 		var sum int64
-		for _, line := range inv.Lines.Data {
-			sum += line.Amount
+		for lines := s.api.Invoices.ListLines(&stripe.InvoiceListLinesParams{Invoice: &inv.ID}); lines.Next(); {
+			sum += lines.InvoiceLineItem().Amount
 		}
 		equal(s.t, "total of "+inv.ID, inv.Total, sum)
 		if inv.Status == stripe.InvoiceStatusPaid {

@@ -2,10 +2,14 @@ package stripesim_test
 
 import (
 	"errors"
+	"net/http"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
+
+	"tenure/services/devstack/stripesim"
 )
 
 // downgradeLater schedules the change of a subscription to a price at the end of
@@ -97,4 +101,129 @@ func TestAScheduleCanEndTheSubscription(t *testing.T) {
 	s.advance(month + 2*time.Hour)
 	equal(t, "status", s.subscription(sub.ID).Status, stripe.SubscriptionStatusCanceled)
 	equal(t, "net", s.net("acme"), 1000)
+}
+
+// A phase names all items: what it does not name it takes away, and what was used
+// of an item that it keeps is charged when the period ends.
+func TestAPhaseKeepsItsMeteredItem(t *testing.T) {
+	s := start(t)
+	s.freeze(true)
+	starter, pro, usage := s.price("starter", 1000), s.price("pro", 3000), metered(t, s, nil)
+	sub := s.subscribe("acme", pro, func(p *stripe.SubscriptionParams) {
+		p.Items = append([]*stripe.SubscriptionItemsParams{{Price: &usage.ID}}, p.Items...) // before the plan's item
+	})
+	s.use(sub.Items.Data[0].ID, 400)
+	made, err := s.api.SubscriptionSchedules.New(&stripe.SubscriptionScheduleParams{FromSubscription: &sub.ID})
+	must(t, made, err)
+	items := func(plan *stripe.Price) []*stripe.SubscriptionSchedulePhaseItemParams {
+		return []*stripe.SubscriptionSchedulePhaseItemParams{{Price: &plan.ID, Quantity: stripe.Int64(1)}, {Price: &usage.ID}}
+	}
+	must(t, made, second(s.api.SubscriptionSchedules.Update(made.ID, &stripe.SubscriptionScheduleParams{
+		Phases: []*stripe.SubscriptionSchedulePhaseParams{
+			{Items: items(pro), StartDate: &made.Phases[0].StartDate, EndDate: &made.Phases[0].EndDate, ProrationBehavior: stripe.String("none")},
+			{Items: items(starter), Iterations: stripe.Int64(1), ProrationBehavior: stripe.String("none")},
+		},
+	})))
+	equal(t, "net after the phases were set", s.net("acme"), 3000)
+	s.renew(sub)
+	after := map[string]string{}
+	for _, item := range s.subscription(sub.ID).Items.Data {
+		after[item.Price.ID] = item.ID
+	}
+	equal(t, "metered item", after[usage.ID], sub.Items.Data[0].ID)
+	equal(t, "plan's item", after[starter.ID], sub.Items.Data[1].ID)
+	equal(t, "net", s.net("acme"), 3000+1000+200)
+}
+
+func TestWhatAScheduledSubscriptionTakes(t *testing.T) {
+	s := start(t)
+	s.freeze(true)
+	starter, pro, top := s.price("starter", 1000), s.price("pro", 3000), s.price("top", 9000)
+	sub := s.subscribe("acme", pro)
+	if _, err := s.api.SubscriptionSchedules.New(&stripe.SubscriptionScheduleParams{
+		FromSubscription: &sub.ID, Metadata: map[string]string{"tenant_id": "acme"},
+	}); status(err) != http.StatusBadRequest {
+		t.Errorf("metadata with from_subscription answer %v", err)
+	}
+	made := downgradeLater(t, s, sub, starter)
+	if _, err := s.api.SubscriptionSchedules.New(&stripe.SubscriptionScheduleParams{FromSubscription: &sub.ID}); status(err) != http.StatusBadRequest {
+		t.Errorf("a second schedule answers %v", err)
+	}
+	for name, params := range map[string]*stripe.SubscriptionParams{
+		"cancel_at_period_end": {CancelAtPeriodEnd: stripe.Bool(true)},
+		"cancel_at":            {CancelAt: stripe.Int64(sub.CurrentPeriodEnd)},
+	} {
+		if _, err := s.api.Subscriptions.Update(sub.ID, params); status(err) != http.StatusBadRequest {
+			t.Errorf("%s answers %v", name, err)
+		}
+	}
+	// Another price is taken, for the current phase alone.
+	changed := s.mustSwitch(s.subscription(sub.ID), top)
+	equal(t, "price", changed.Items.Data[0].Price.ID, top.ID)
+	now, err := s.api.SubscriptionSchedules.Get(made.ID, nil)
+	equal(t, "current phase", must(t, now, err).Phases[0].Items[0].Price.ID, top.ID)
+	equal(t, "next phase", now.Phases[1].Items[0].Price.ID, starter.ID)
+	s.renew(sub)
+	equal(t, "net", s.net("acme"), 9000+1000)
+}
+
+func TestAScheduleEndsWithItsSubscription(t *testing.T) {
+	for _, c := range []struct {
+		event string
+		end   func(*sim, *stripe.Subscription)
+	}{
+		{"subscription_schedule.canceled", func(s *sim, sub *stripe.Subscription) {
+			must(s.t, sub, second(s.api.Subscriptions.Cancel(sub.ID, nil)))
+		}},
+		{"subscription_schedule.aborted", func(s *sim, sub *stripe.Subscription) {
+			s.card("acme", "decline")
+			s.renew(sub)
+			s.advance(17 * oneDay) // of retries
+		}},
+	} {
+		t.Run(c.event, func(t *testing.T) {
+			s := start(t, func(cfg *stripesim.Config) { cfg.AfterRetries = "canceled" })
+			sub := s.subscribe("acme", s.price("pro", 3000))
+			made := downgradeLater(t, s, sub, s.price("starter", 1000))
+			c.end(s, sub)
+			equal(t, "subscription", s.subscription(sub.ID).Status, stripe.SubscriptionStatusCanceled)
+			ended, err := s.api.SubscriptionSchedules.Get(made.ID, nil)
+			equal(t, "schedule", must(t, ended, err).Status, stripe.SubscriptionScheduleStatusCanceled)
+			if !slices.Contains(s.events("acme"), c.event) {
+				t.Errorf("no %s in %v", c.event, s.events("acme"))
+			}
+		})
+	}
+}
+
+func TestAScheduleTellsOfItself(t *testing.T) {
+	s := start(t)
+	sub := s.subscribe("acme", s.price("pro", 3000))
+	downgradeLater(t, s, sub, s.price("starter", 1000))
+	s.renew(sub)
+	s.advance(month)
+	for _, kind := range []string{"created", "updated", "expiring", "released"} {
+		if !slices.Contains(s.events("acme"), "subscription_schedule."+kind) {
+			t.Errorf("no subscription_schedule.%s in %v", kind, s.events("acme"))
+		}
+	}
+}
+
+func TestAPhaseHasItsOwnCoupon(t *testing.T) {
+	s := start(t)
+	half, err := s.api.Coupons.New(&stripe.CouponParams{PercentOff: stripe.Float64(50), Duration: stripe.String("forever")})
+	must(t, half, err)
+	sub := s.subscribe("acme", s.price("pro", 3000), func(p *stripe.SubscriptionParams) { p.Coupon = &half.ID })
+	made, err := s.api.SubscriptionSchedules.New(&stripe.SubscriptionScheduleParams{FromSubscription: &sub.ID})
+	equal(t, "coupon of the phase", must(t, made, err).Phases[0].Coupon.ID, half.ID)
+	item := []*stripe.SubscriptionSchedulePhaseItemParams{{Price: &sub.Items.Data[0].Price.ID, Quantity: stripe.Int64(1)}}
+	must(t, made, second(s.api.SubscriptionSchedules.Update(made.ID, &stripe.SubscriptionScheduleParams{
+		Phases: []*stripe.SubscriptionSchedulePhaseParams{
+			{Items: item, StartDate: &made.Phases[0].StartDate, EndDate: &made.Phases[0].EndDate, Coupon: &half.ID},
+			{Items: item, Iterations: stripe.Int64(1)},
+		},
+	})))
+	equal(t, "net", s.net("acme"), 1500)
+	s.renew(sub)
+	equal(t, "net without the coupon", s.net("acme"), 1500+3000)
 }

@@ -95,24 +95,31 @@ func (s *sim) control(method, path string, in, out any) {
 			s.t.Fatal(err)
 		}
 	}
-	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, &body)
+	if status := s.send(method, path, &body, out); status != http.StatusOK {
+		s.t.Fatalf("%s %s answers %d", method, path, status)
+	}
+}
+
+// send decodes a good answer into out, which may be nil.
+func (s *sim) send(method, path string, body io.Reader, out any) (status int) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, body)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	r.Header.Set("Authorization", "Bearer "+apiKey)
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer response.Body.Close()
-	data, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		s.t.Fatalf("%s %s: %s %s (%v)", method, path, response.Status, data, err)
+	if out == nil || response.StatusCode != http.StatusOK {
+		return response.StatusCode
 	}
-	if out != nil {
-		if err := json.Unmarshal(data, out); err != nil {
-			s.t.Fatalf("%s %s: %v in %s", method, path, err, data)
-		}
+	if err := json.NewDecoder(response.Body).Decode(out); err != nil {
+		s.t.Fatalf("%s %s: %v", method, path, err)
 	}
+	return response.StatusCode
 }
 
 type object = map[string]any
@@ -120,6 +127,21 @@ type object = map[string]any
 func (s *sim) advance(d time.Duration) {
 	s.t.Helper()
 	s.control(http.MethodPost, "/_sim/clock", object{"advance": d.String()}, nil)
+}
+
+// renew goes on until the subscription's next invoice has been tried.
+func (s *sim) renew(sub *stripe.Subscription) {
+	s.t.Helper()
+	s.advance(time.Unix(sub.CurrentPeriodEnd, 0).Sub(s.now()) + 2*time.Hour)
+}
+
+// use reports usage of a metered item, now.
+func (s *sim) use(item string, quantity int64) {
+	s.t.Helper()
+	record, err := s.api.UsageRecords.New(&stripe.UsageRecordParams{
+		SubscriptionItem: &item, Quantity: &quantity, TimestampNow: stripe.Bool(true), Action: stripe.String("set"),
+	})
+	must(s.t, record, err)
 }
 
 func (s *sim) card(tenant, outcome string) {

@@ -96,3 +96,114 @@ func TestAnInvoiceOfItsOwn(t *testing.T) {
 		t.Errorf("a second payment answers %v", err)
 	}
 }
+
+func TestWhenUsageIsTaken(t *testing.T) {
+	s := start(t)
+	s.freeze(true)
+	last, err := s.api.Prices.New(&stripe.PriceParams{
+		Currency: stripe.String("usd"), UnitAmount: stripe.Int64(1), ProductData: &stripe.PriceProductDataParams{Name: stripe.String("Pages")},
+		Recurring: &stripe.PriceRecurringParams{
+			Interval: stripe.String("month"), UsageType: stripe.String("metered"), AggregateUsage: stripe.String("last_during_period"),
+		},
+	})
+	must(t, last, err)
+	usage := metered(t, s, nil)
+	sub := s.subscribe("acme", s.price("starter", 1000), func(p *stripe.SubscriptionParams) {
+		p.Items = append(p.Items, &stripe.SubscriptionItemsParams{Price: &usage.ID}, &stripe.SubscriptionItemsParams{Price: &last.ID})
+	})
+	licensed, summed, lastly := sub.Items.Data[0].ID, sub.Items.Data[1].ID, sub.Items.Data[2].ID
+	s.advance(time.Unix(sub.CurrentPeriodEnd, 0).Sub(s.now()) + time.Minute) // of the next period
+	turn := sub.CurrentPeriodEnd
+	for _, c := range []struct {
+		name, item string
+		at         int64
+		taken      bool
+	}{
+		{"now", lastly, turn + 60, true},
+		{"the period's first second", lastly, turn, true},
+		{"the second before", lastly, turn - 1, false},
+		{"the future", lastly, turn + 61, false},
+		{"a drifting clock, for what is summed up", summed, turn - 299, true},
+		{"another period", summed, turn - 301, false},
+		{"an item that is not metered", licensed, turn, false},
+	} {
+		_, err := s.api.UsageRecords.New(&stripe.UsageRecordParams{SubscriptionItem: &c.item, Quantity: stripe.Int64(7), Timestamp: &c.at})
+		if (err == nil) != c.taken {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	s.advance(10 * time.Minute)
+	drifted := turn - 100
+	if _, err := s.api.UsageRecords.New(&stripe.UsageRecordParams{SubscriptionItem: &summed, Quantity: stripe.Int64(7), Timestamp: &drifted}); err == nil {
+		t.Error("the grace has no end")
+	}
+	must(t, sub, second(s.api.Subscriptions.Cancel(sub.ID, nil)))
+	if _, err := s.api.UsageRecords.New(&stripe.UsageRecordParams{SubscriptionItem: &summed, Quantity: stripe.Int64(7)}); err == nil {
+		t.Error("a canceled subscription takes usage")
+	}
+}
+
+func TestSetAndIncrement(t *testing.T) {
+	s := start(t)
+	s.freeze(true)
+	usage := metered(t, s, nil)
+	sub := s.subscribe("acme", usage)
+	item, at := sub.Items.Data[0].ID, s.now().Unix()
+	report := func(quantity int64, action string) {
+		t.Helper()
+		record, err := s.api.UsageRecords.New(&stripe.UsageRecordParams{
+			SubscriptionItem: &item, Quantity: &quantity, Timestamp: &at, Action: &action,
+		})
+		must(t, record, err)
+	}
+	report(100, "increment")
+	report(20, "increment")
+	equal(t, "sum", s.usagePeriods(item)[0].TotalUsage, 120)
+	report(50, "set")
+	equal(t, "set", s.usagePeriods(item)[0].TotalUsage, 50)
+	report(5, "increment")
+	s.advance(time.Hour)
+	at += 3600
+	report(5, "set")
+	equal(t, "two moments", s.usagePeriods(item)[0].TotalUsage, 60)
+}
+
+// usagePeriods are the summaries of an item, the newest first, in pages of two.
+func (s *sim) usagePeriods(item string) []*stripe.UsageRecordSummary {
+	s.t.Helper()
+	params := &stripe.UsageRecordSummaryListParams{SubscriptionItem: &item}
+	params.Limit = stripe.Int64(2)
+	var all []*stripe.UsageRecordSummary
+	list := s.api.UsageRecordSummaries.List(params)
+	for list.Next() {
+		all = append(all, list.UsageRecordSummary())
+	}
+	if err := list.Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	return all
+}
+
+func TestEveryPeriodOfUsageNamesItsInvoice(t *testing.T) {
+	s := start(t)
+	s.freeze(true)
+	usage := metered(t, s, nil)
+	sub := s.subscribe("acme", usage, func(p *stripe.SubscriptionParams) { p.TrialPeriodDays = stripe.Int64(10) })
+	item := sub.Items.Data[0].ID
+	var invoices []string
+	for n := range int64(5) {
+		s.use(item, 1000*(n+1))
+		s.renew(s.subscription(sub.ID))
+		invoices = append(invoices, s.subscription(sub.ID).LatestInvoice.ID)
+	}
+	periods := s.usagePeriods(item)
+	equal(t, "periods", len(periods), 6)
+	equal(t, "current", periods[0].TotalUsage, 0)
+	equal(t, "current invoice", periods[0].Invoice, "")
+	for i, p := range periods[1:] {
+		equal(t, "usage", p.TotalUsage, 1000*int64(5-i))
+		equal(t, "invoice", p.Invoice, invoices[4-i])
+		equal(t, "end", p.Period.End, periods[i].Period.Start)
+	}
+	equal(t, "net, without the trial's", s.net("acme"), (2000+3000+4000+5000)/2)
+}

@@ -73,9 +73,13 @@ func get[T any](ctx context.Context, c *Client, path string, query url.Values) (
 // post sends a command.
 func post[T any](ctx context.Context, c *Client, path string, body any, opts []Option) (T, error) {
 	var out T
-	opts = append([]Option{WithIdempotencyKey(rand.Text())}, opts...)
-	err := c.call(ctx, http.MethodPost, path, body, &out, opts...)
+	err := c.call(ctx, http.MethodPost, path, body, &out, keyed(opts)...)
 	return out, err
+}
+
+// keyed gives a command a key of its own, unless the caller has one for it.
+func keyed(opts []Option) []Option {
+	return append([]Option{WithIdempotencyKey(rand.Text())}, opts...)
 }
 
 // ignored stands for an answer that nobody reads.

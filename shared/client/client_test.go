@@ -3,6 +3,7 @@ package client_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -160,5 +161,48 @@ func TestTailYieldsEachEventOnce(t *testing.T) {
 	}
 	if got := strings.Join(seen, ""); got != "abcde" {
 		t.Errorf("saw %s", got)
+	}
+}
+
+func TestAPreviewCarriesTheCommandsFields(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if got := r.Method + " " + r.URL.Path + " " + string(body); got != `POST /v1/tenants/acme/preview {"at":"now","command":"downgrade","plan":"free"}` {
+			t.Errorf("asked %s", got)
+		}
+		fmt.Fprint(w, `{"command":"downgrade","allowed":false,"plan_hash":"abc","cost":{"due_now_cents":-100,"source":"stripe"},
+			"access":[{"state":"downgrading","at_most_seconds":60,"blocked":[{"capability":"change_plan","status":409}]}],
+			"refusal":{"code":"usage_over_limit","violations":[{"metric":"documents","usage":51,"limit":50}]}}`)
+	})
+	p, err := c.Preview(t.Context(), "acme", "downgrade", client.Downgrade{Plan: "free", At: "now"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.PlanHash != "abc" || p.Cost.DueNowCents != -100 || *p.Access[0].AtMostSeconds != 60 ||
+		p.Access[0].Blocked[0].Capability != "change_plan" || p.Refusal.Violations[0].Limit != 50 {
+		t.Errorf("preview %+v", p)
+	}
+	c = serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, `{}`) })
+	if _, err := c.Preview(t.Context(), "acme", "resume", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnExemptionBeginsAndEnds(t *testing.T) {
+	var calls []string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.Header.Get("Idempotency-Key") == "" {
+			t.Errorf("%s without a key", r.Method)
+		}
+		calls = append(calls, r.Method+" "+r.URL.Path+" "+string(body))
+		fmt.Fprint(w, `{}`)
+	})
+	if err := errors.Join(c.Exempt(t.Context(), "acme", "disputed"), c.EndExemption(t.Context(), "acme", "settled")); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`POST /v1/tenants/acme/exemption {"reason":"disputed"}`, `DELETE /v1/tenants/acme/exemption {"reason":"settled"}`}
+	if !slices.Equal(calls, want) {
+		t.Errorf("called %q", calls)
 	}
 }

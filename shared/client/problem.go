@@ -14,6 +14,15 @@ type Error struct {
 	Detail string `json:"detail"`
 	// Allowed are the commands that the tenant's state does allow, when it did not allow this one.
 	Allowed []string `json:"allowed_commands"`
+	// Violations are the limits that the tenant's usage does not fit, when that is why.
+	Violations []Violation `json:"violations"`
+}
+
+// Violation is one limit of a plan that the usage does not fit.
+type Violation struct {
+	Metric string  `json:"metric"`
+	Usage  float64 `json:"usage"`
+	Limit  float64 `json:"limit"`
 }
 
 // Codes that callers branch on.

@@ -17,17 +17,19 @@ type Tenant struct {
 	// Status is the one word for people: the state, or "exporting".
 	Status string `json:"status"`
 	// Version counts the events of the tenant's log; Generation its lives.
-	Version         int64          `json:"version"`
-	Generation      int64          `json:"generation"`
-	Blocks          []Block        `json:"blocks"`
-	Holds           []Hold         `json:"holds"`
-	Operations      []Operation    `json:"operations"`
-	PendingChange   *PendingChange `json:"pending_change"`
-	Deletion        *Deletion      `json:"deletion"`
-	Usage           Figures        `json:"usage"`
-	Limits          Figures        `json:"limits"`
-	AllowedCommands []string       `json:"allowed_commands"`
-	CreatedAt       time.Time      `json:"created_at"`
+	Version       int64          `json:"version"`
+	Generation    int64          `json:"generation"`
+	Blocks        []Block        `json:"blocks"`
+	Holds         []Hold         `json:"holds"`
+	Operations    []Operation    `json:"operations"`
+	PendingChange *PendingChange `json:"pending_change"`
+	Deletion      *Deletion      `json:"deletion"`
+	// Exempt: access stays open whatever the tenant owes.
+	Exempt          bool      `json:"exempt"`
+	Usage           Figures   `json:"usage"`
+	Limits          Figures   `json:"limits"`
+	AllowedCommands []string  `json:"allowed_commands"`
+	CreatedAt       time.Time `json:"created_at"`
 }
 
 // Block is a reason why access is limited: payment, trial, admin, abuse or over_limit.
@@ -122,6 +124,8 @@ func (c *Client) CancelSignup(ctx context.Context, id string, opts ...Option) er
 type Upgrade struct {
 	Plan   string `json:"plan"`
 	Reason string `json:"reason,omitempty"`
+	// PlanHash is a preview's: the command is refused (CodePlanChanged) when the facts have moved since. Empty: not looked at.
+	PlanHash string `json:"plan_hash,omitempty"`
 }
 
 // Upgrade begins the change to a higher plan.
@@ -137,6 +141,8 @@ type Downgrade struct {
 	// Resolution of what does not fit: refuse (the default), freeze or archive.
 	Resolution string `json:"resolution,omitempty"`
 	Reason     string `json:"reason,omitempty"`
+	// PlanHash is a preview's, as in Upgrade.
+	PlanHash string `json:"plan_hash,omitempty"`
 }
 
 // Downgrade begins or schedules the change to a lower plan.
@@ -170,6 +176,8 @@ type Delete struct {
 	// RetentionDays: nil is the policy's default.
 	RetentionDays *int   `json:"retention_days,omitempty"`
 	Reason        string `json:"reason,omitempty"`
+	// PlanHash is a preview's, as in Upgrade.
+	PlanHash string `json:"plan_hash,omitempty"`
 }
 
 // DeletionScheduled tells when the data will be gone.
@@ -196,6 +204,8 @@ type Reactivate struct {
 	Plan string `json:"plan,omitempty"`
 	// RestoreData: nil is true. A deleted tenant can only begin afresh.
 	RestoreData *bool `json:"restore_data,omitempty"`
+	// PlanHash is a preview's, as in Upgrade.
+	PlanHash string `json:"plan_hash,omitempty"`
 }
 
 // Reactivate begins to bring a tenant back.
@@ -211,7 +221,18 @@ func (c *Client) PlaceHold(ctx context.Context, id, why string, opts ...Option) 
 
 // ReleaseHolds lifts all holds of a tenant.
 func (c *Client) ReleaseHolds(ctx context.Context, id, why string, opts ...Option) error {
-	return c.call(ctx, http.MethodDelete, tenantPath(id, "/holds"), reason{why}, &ignored{}, opts...)
+	return c.call(ctx, http.MethodDelete, tenantPath(id, "/holds"), reason{why}, &ignored{}, keyed(opts)...)
+}
+
+// Exempt keeps a tenant's access open whatever it owes. One that is suspended for money comes back.
+func (c *Client) Exempt(ctx context.Context, id, why string, opts ...Option) error {
+	_, err := post[ignored](ctx, c, tenantPath(id, "/exemption"), reason{why}, opts)
+	return err
+}
+
+// EndExemption takes Exempt back: a tenant that owes gets its grace, from now on.
+func (c *Client) EndExemption(ctx context.Context, id, why string, opts ...Option) error {
+	return c.call(ctx, http.MethodDelete, tenantPath(id, "/exemption"), reason{why}, &ignored{}, keyed(opts)...)
 }
 
 // Certificate is the signed proof of the last deletion, as it is stored.

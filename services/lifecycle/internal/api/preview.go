@@ -37,8 +37,8 @@ type Preview struct {
 	EndState      string             `json:"end_state" doc:"when all that follows from it is done"`
 	From          PlanView           `json:"from"`
 	To            PlanView           `json:"to"`
-	Features      Difference[string] `json:"features"`
-	Limits        Difference[Limit]  `json:"limits"`
+	Features      Delta[string]      `json:"features"`
+	Limits        Delta[Limit]       `json:"limits"`
 	OverLimit     []events.Violation `json:"over_limit" doc:"limits of the new plan that the usage does not fit"`
 	Access        []Stage            `json:"access" doc:"what is blocked, one stage after another"`
 	Steps         []PreviewStep      `json:"steps" doc:"what participants would be asked, by operation and phase"`
@@ -65,8 +65,8 @@ type PlanView struct {
 	Features   []string `json:"features"`
 }
 
-// Difference is what the tenant has at the end and had not before, and the other way round.
-type Difference[T any] struct {
+// Delta is what the tenant has at the end and had not before, and the other way round.
+type Delta[T any] struct {
 	Gained []T `json:"gained"`
 	Lost   []T `json:"lost"`
 }
@@ -166,7 +166,7 @@ func (a *API) showPreview(name string, payload events.Payload, p app.Preview) Pr
 	out := Preview{
 		Command: name, Allowed: p.Refusal == nil, FromState: status, ToState: status, EndState: status,
 		From: a.planView(p.State.Plan), To: a.planView(to), PlanHash: p.PlanHash, Cost: Cost{Currency: plans.Currency, Lines: []CostLine{}, Source: sourceEstimate},
-		Features: Difference[string]{[]string{}, []string{}}, Limits: Difference[Limit]{[]Limit{}, []Limit{}},
+		Features: Delta[string]{[]string{}, []string{}}, Limits: Delta[Limit]{[]Limit{}, []Limit{}},
 		OverLimit: []events.Violation{}, Access: []Stage{}, Steps: []PreviewStep{}, Events: []string{}, Notifications: []Notification{},
 	}
 	if plan, ok := p.Facts.Plans.Find(to); ok {
@@ -183,7 +183,7 @@ func (a *API) foresee(out *Preview, p app.Preview) {
 	o := p.Outlook
 	out.ToState, out.EndState = o.After.Status(), o.End().Status()
 	from, to := a.planView(p.State.Plan), a.planView(o.End().Plan)
-	out.Features = Difference[string]{lacking(to.Features, from.Features), lacking(from.Features, to.Features)}
+	out.Features = Delta[string]{lacking(to.Features, from.Features), lacking(from.Features, to.Features)}
 	out.Limits = limitChanges(from.Limits, to.Limits)
 	for _, s := range o.Stages {
 		out.Access = append(out.Access, stageOf(s))
@@ -213,8 +213,8 @@ func lacking(of, in []string) []string {
 	return slices.DeleteFunc(slices.Clone(of), func(s string) bool { return slices.Contains(in, s) })
 }
 
-func limitChanges(from, to Amounts) Difference[Limit] {
-	out := Difference[Limit]{[]Limit{}, []Limit{}}
+func limitChanges(from, to Amounts) Delta[Limit] {
+	out := Delta[Limit]{[]Limit{}, []Limit{}}
 	for _, l := range []Limit{
 		{"queries", float64(from.Queries), float64(to.Queries)},
 		{"documents", float64(from.Documents), float64(to.Documents)},

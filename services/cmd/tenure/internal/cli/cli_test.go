@@ -122,6 +122,23 @@ func TestAChangeThatFailedIsAnError(t *testing.T) {
 	}
 }
 
+func TestAnExemptionIsShown(t *testing.T) {
+	flags := serve(t, map[string]string{
+		"POST /v1/tenants/acme/exemption":   `{}`,
+		"DELETE /v1/tenants/acme/exemption": `{}`,
+		"GET /v1/tenants/acme":              `{"id":"acme","status":"past_due","exempt":true}`,
+	})
+	for _, args := range [][]string{{"exempt", "acme", "--reason", "disputed"}, {"end-exemption", "acme"}} {
+		if out, err := run(t, append(args, flags...)...); err != nil || out != "acme is past_due\n" {
+			t.Errorf("%v: printed %q, %v", args, out, err)
+		}
+	}
+	out, err := run(t, append([]string{"tenants", "show", "acme"}, flags...)...)
+	if err != nil || !strings.Contains(out, "exempt") {
+		t.Errorf("printed %q, %v", out, err)
+	}
+}
+
 func TestRefusalsAreTold(t *testing.T) {
 	flags := serve(t, nil)
 	_, err := run(t, append([]string{"suspend", "nobody", "--reason", "test"}, flags...)...)

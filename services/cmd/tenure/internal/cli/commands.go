@@ -16,6 +16,8 @@ func newCommands(o *options) []*cobra.Command {
 		newSimple(o, "resume TENANT", "Lift what suspend did", (*client.Client).Resume),
 		newSimple(o, "hold TENANT", "Forbid the destruction of a tenant's data", (*client.Client).PlaceHold),
 		newSimple(o, "release TENANT", "Lift all holds of a tenant", (*client.Client).ReleaseHolds),
+		newSimple(o, "exempt TENANT", "Keep a tenant's access open whatever it owes", (*client.Client).Exempt),
+		newSimple(o, "end-exemption TENANT", "Have a tenant pay like any other again", (*client.Client).EndExemption),
 		newSimple(o, "cancel-signup TENANT", "Give up a sign-up that was not paid for", withoutReason((*client.Client).CancelSignup)),
 		newSimple(o, "cancel-deletion TENANT", "Bring a leaving tenant back as it was", withoutReason((*client.Client).CancelDeletion)),
 		newSimple(o, "cancel-change TENANT", "Drop the scheduled downgrade", cancelChange),

@@ -91,6 +91,9 @@ func printTenant(out io.Writer, t client.Tenant) error {
 	row("queries", "%d of %s this month", t.Usage.Queries, limit(float64(t.Limits.Queries)))
 	row("documents", "%d of %s", t.Usage.Documents, limit(float64(t.Limits.Documents)))
 	row("storage", "%.3f GB of %s", t.Usage.StorageGB, limit(t.Limits.StorageGB))
+	if t.Exempt {
+		row("exempt", "access stays open whatever is owed")
+	}
 	for _, b := range t.Blocks {
 		row("block", "%s since %s %s", b.Kind, stamp(b.Since), b.Reason)
 	}

@@ -38,6 +38,9 @@ type Checker struct {
 	spec       *spec.Spec
 	components *spec.ComponentsForValidation
 	paths      []path
+
+	mu    sync.Mutex // a validator is not known to bear two calls at once
+	forms map[*spec.Operation]*form
 }
 
 type path struct {
@@ -58,7 +61,9 @@ func load() (*Checker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read Stripe's description: %w", err)
 	}
-	c := &Checker{spec: description, components: spec.GetComponentsForValidation(&description.Components)}
+	c := &Checker{
+		spec: description, components: spec.GetComponentsForValidation(&description.Components), forms: map[*spec.Operation]*form{},
+	}
 	parameter := regexp.MustCompile(`\{[^}]+\}`)
 	for name, operations := range description.Paths {
 		pattern := parameter.ReplaceAllString(string(name), "[^/]+")
@@ -127,11 +132,11 @@ func (c *Checker) operation(r *http.Request) *spec.Operation {
 // request does as stripe-mock does: it brings the parameters to the types of the
 // description and then holds names, types and enumerations to it.
 func (c *Checker) request(operation *spec.Operation, r *http.Request, body []byte) []string {
-	schema := spec.BuildQuerySchema(operation)
-	if operation.RequestBody != nil && r.Method != http.MethodGet {
-		for _, media := range operation.RequestBody.Content {
-			schema = media.Schema
-		}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	form, err := c.form(operation, r.Method)
+	if err != nil {
+		return []string{"the description cannot be used: " + err.Error()}
 	}
 	again := r.Clone(r.Context())
 	again.URL.RawQuery, again.Body = known(r.URL.RawQuery), io.NopCloser(strings.NewReader(known(string(body))))
@@ -139,17 +144,38 @@ func (c *Checker) request(operation *spec.Operation, r *http.Request, body []byt
 	if err != nil {
 		return []string{"the parameters cannot be read: " + err.Error()}
 	}
-	if err := coercer.CoerceParams(schema, params); err != nil {
+	if err := coercer.CoerceParams(form.schema, params); err != nil {
 		return []string{"a parameter is of another type: " + err.Error()}
 	}
-	validator, err := spec.GetValidatorForOpenAPI3Schema(schema, c.components)
-	if err != nil {
-		return []string{"the description cannot be used: " + err.Error()}
-	}
-	if err := validator.Validate(params); err != nil {
+	if err := form.validator.Validate(params); err != nil {
 		return []string{"the description refuses the request: " + err.Error()}
 	}
 	return nil
+}
+
+// form is what an operation takes. Its validator takes long to make.
+type form struct {
+	schema    *spec.Schema
+	validator interface{ Validate(params any) error }
+}
+
+func (c *Checker) form(operation *spec.Operation, method string) (*form, error) {
+	if made := c.forms[operation]; made != nil {
+		return made, nil
+	}
+	made := &form{schema: spec.BuildQuerySchema(operation)}
+	if operation.RequestBody != nil && method != http.MethodGet {
+		for _, media := range operation.RequestBody.Content {
+			made.schema = media.Schema
+		}
+	}
+	validator, err := spec.GetValidatorForOpenAPI3Schema(made.schema, c.components)
+	if err != nil {
+		return nil, err
+	}
+	made.validator = validator
+	c.forms[operation] = made
+	return made, nil
 }
 
 // known leaves out the parameters that are newer than the description.

@@ -53,8 +53,10 @@ func isCode(err error, code stripe.ErrorCode) bool {
 	return errors.As(err, &answer) && answer.Code == code
 }
 
-// isInvalid reports whether Stripe refused the request as such, because of the parameter param unless that is empty.
+// isInvalid reports whether Stripe refused the request as such, because of the parameter param unless that is empty. A
+// limit that was hit, or a key that is not let in, has the same type and says nothing about the request.
 func isInvalid(err error, param string) bool {
 	var answer *stripe.Error
-	return errors.As(err, &answer) && answer.Type == stripe.ErrorTypeInvalidRequest && (param == "" || answer.Param == param)
+	return errors.As(err, &answer) && answer.Type == stripe.ErrorTypeInvalidRequest &&
+		answer.HTTPStatusCode == http.StatusBadRequest && (param == "" || answer.Param == param)
 }

@@ -14,7 +14,7 @@ import (
 // Schedule lets Stripe move the subscription to the plan called to when its period ends, and charge the next period at
 // the new price without proration. It makes a schedule of the subscription and then gives it its phases: Stripe takes
 // the two in no other way ("Subscription schedules", from_subscription). One that was left half made is completed, and
-// one that leads to another plan led elsewhere.
+// one that leads to another plan is led to this one.
 func (c *Client) Schedule(ctx context.Context, key string, s plan.Subscription, to string) (plan.Subscription, error) {
 	live, err := c.get(ctx, s.ID)
 	if err != nil {
@@ -112,7 +112,7 @@ func (c *Client) Unschedule(ctx context.Context, key string, s plan.Subscription
 		return plan.Subscription{}, err
 	}
 	out := c.fromStripe(live)
-	if out.ScheduleID == s.ScheduleID {
+	if refused != nil && out.ScheduleID == s.ScheduleID {
 		return plan.Subscription{}, c.translate(ctx, "release "+s.ScheduleID, refused)
 	}
 	return out, nil

@@ -72,6 +72,29 @@ func TestADeclinedRaiseLeavesTheOldPlanAtStripe(t *testing.T) {
 	equal(t, "net", s.net(), cents("starter"))
 }
 
+// While the invoice could not be voided the declined change could still be paid, and come true: it is not over.
+func TestADeclinedRaiseIsNotOverBeforeItsInvoiceIsVoid(t *testing.T) {
+	for _, outcome := range []string{"429", "503", "drop_after_apply"} {
+		t.Run(outcome, func(t *testing.T) {
+			s := simulate(t)
+			sub := s.subscribed("starter")
+			s.card("decline")
+			s.fault("/v1/invoices/", outcome)
+			if _, err := s.ChangePlan(t.Context(), "k", sub, plan.Raise, "professional"); !waits(err) {
+				t.Fatalf("got %v, want to wait", err)
+			}
+			var refused *app.Refused
+			if _, err := s.ChangePlan(t.Context(), "k", sub, plan.Raise, "professional"); !errors.As(err, &refused) {
+				t.Errorf("got %v, want a refusal", err)
+			}
+			s.card("ok")
+			s.control(http.MethodPost, "/_sim/pay", map[string]any{"tenant": "acme"}, nil)
+			equal(t, "plan", s.live(sub.CustomerID).Plan, "starter")
+			equal(t, "net", s.net(), cents("starter"))
+		})
+	}
+}
+
 func TestAnAddOnAloneIsNoDebtOfThePlan(t *testing.T) {
 	s := simulate(t)
 	sub := s.subscribed("starter")

@@ -43,14 +43,17 @@ var noRoute = &Refusal{gate.Verdict{
 // alone. then, which may be nil, goes on after the commit and is part of the request still.
 func (a *App) request(ctx context.Context, tenant string, c gate.Capability, fn func(tx store.Tx) error, then func() error) error {
 	// Tracked before anything is looked up: a drain must not miss a request that has read the old route.
-	defer a.requests.Begin(tenant)()
+	running := a.requests.Begin(tenant)
+	defer running.End()
 	if verdict := a.gate.CheckFresh(ctx, tenant, c); !verdict.Allowed {
 		return &Refusal{verdict}
 	}
 	err := a.store.As(ctx, tenant, func(tx store.Tx) error {
-		if _, err := tx.Route(ctx); err != nil {
+		route, err := tx.Route(ctx)
+		if err != nil {
 			return err
 		}
+		running.On(route.Serving)
 		return fn(tx)
 	})
 	switch {

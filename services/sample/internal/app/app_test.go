@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"tenure/services/sample/internal/app"
 	"tenure/services/sample/internal/store"
 	"tenure/services/sample/migrations"
@@ -310,19 +308,30 @@ func TestAFailedSignUpLeavesNothing(t *testing.T) {
 	}
 }
 
+// hold has a query of acme run until release is called.
+func (w *world) hold() (release func()) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	ended := make(chan error, 1)
+	go func() { _, err := w.Query(ctx, "acme", "x", time.Hour); ended <- err }()
+	testkit.WaitFor(w.t, soon, "the query runs", func() bool {
+		used, _, err := w.Usage(w.t.Context(), "acme")
+		return err == nil && used[gate.Queries] == 1
+	})
+	return func() {
+		cancel()
+		if err := testkit.Receive(w.t, soon, ended); !errors.Is(err, context.Canceled) {
+			w.t.Errorf("the held query: %v", err)
+		}
+	}
+}
+
 // A drain waits for the queries that run, lets new ones in, and sends them to the new capacity.
 func TestDrainWaitsForRunningQueries(t *testing.T) {
 	w := newWorld(t)
 	w.signUp("acme", "free")
 	w.do(step("acme", "op-1", "upgrade", "provision", "free", "starter"))
-	held, release := context.WithCancel(t.Context())
-	var running errgroup.Group
-	running.Go(func() error { _, err := w.Query(held, "acme", "x", time.Hour); return err })
-	testkit.WaitFor(t, soon, "the query runs", func() bool {
-		used, _, err := w.Usage(t.Context(), "acme")
-		return err == nil && used[gate.Queries] == 1
-	})
-
+	release := w.hold()
 	drained := make(chan error, 1)
 	go func() { drained <- w.try(t.Context(), step("acme", "op-1", "upgrade", "drain", "free", "starter")) }()
 	testkit.WaitFor(t, soon, "new requests go to the new capacity", func() bool {
@@ -338,12 +347,30 @@ func TestDrainWaitsForRunningQueries(t *testing.T) {
 	default:
 	}
 	release()
-	if err := running.Wait(); !errors.Is(err, context.Canceled) {
-		t.Errorf("the held query: %v", err)
-	}
 	if err := testkit.Receive(t, soon, drained); err != nil {
 		t.Errorf("drain: %v", err)
 	}
+}
+
+// A query that a drain has waited for in vain does not hold the way back up: it goes on where it is.
+func TestTheWayBackWaitsForTheNewCapacityAlone(t *testing.T) {
+	w := newWorld(t)
+	w.signUp("acme", "free")
+	w.do(step("acme", "op-1", "upgrade", "provision", "free", "starter"))
+	release := w.hold()
+	drain := step("acme", "op-1", "upgrade", "drain", "free", "starter")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := w.try(ctx, drain); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("drain: %v", err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	if err := w.try(ctx, undo(drain)); err != nil {
+		t.Errorf("the way back: %v", err)
+	}
+	w.wantRoute("acme", "free", "free")
+	release()
 }
 
 func TestADrainThatRunsOutOfTimeChangesNothing(t *testing.T) {

@@ -42,7 +42,7 @@ func (a *App) provision(ctx context.Context, s participant.Step) (any, error) {
 	})
 }
 
-// drain sends new requests to the other capacity and waits for those that run on this one. When time is out, the old
+// drain sends new requests to the other capacity and waits for those that run on the one that is left. When time is out, the old
 // capacity serves again: nothing has changed for anybody.
 func (a *App) drain(ctx context.Context, s participant.Step) (any, error) {
 	if err := a.serve(ctx, s.Tenant, s.ToPlan); err != nil {
@@ -67,7 +67,7 @@ func (a *App) drained(ctx context.Context, s participant.Step) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	return a.requests.Drain(ctx, s.Tenant, s.Progress)
+	return a.requests.Drain(ctx, s.Tenant, s.FromPlan, s.Progress)
 }
 
 func (a *App) serve(ctx context.Context, tenant, plan string) error {

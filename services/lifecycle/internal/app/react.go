@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"tenure/services/lifecycle/internal/store"
 	"tenure/services/lifecycle/internal/tenant"
 	"tenure/shared/events"
@@ -37,23 +35,24 @@ func (e *Engine) ReactToFact(ctx context.Context, ev events.Event) (inbox.Commit
 	}
 	switch p := p.(type) {
 	case *events.BillingPaymentConfirmed:
-		return e.withPeriod(ctx, ev, p.CurrentPeriodEnd, tenant.CmdConfirmPayment,
+		return nil, e.paid(ctx, ev, p.CurrentPeriodEnd, tenant.CmdConfirmPayment,
 			&tenant.ConfirmPayment{SubscriptionID: p.SubscriptionID, Status: p.Status})
 	case *events.BillingPaymentRecovered:
-		return e.withPeriod(ctx, ev, p.CurrentPeriodEnd, tenant.CmdPaymentRecovered,
+		return nil, e.paid(ctx, ev, p.CurrentPeriodEnd, tenant.CmdPaymentRecovered,
 			&tenant.PaymentRecovered{SubscriptionID: p.SubscriptionID, Status: p.Status})
 	case *events.BillingPaymentFailed:
 		return nil, e.follow(ctx, ev, tenant.CmdPaymentFailed,
 			&tenant.PaymentFailed{SubscriptionID: p.SubscriptionID, InvoiceID: p.InvoiceID, Status: p.Status})
 	case *events.SubscriptionCreated:
-		return savePeriodEnd(ev.Subject, p.CurrentPeriodEnd), nil
+		return nil, e.savePeriod(ctx, ev.Subject, p.CurrentPeriodEnd)
 	case *events.SubscriptionChanged:
-		return nil, e.moved(ctx, ev, p.CurrentPeriodEnd, &tenant.ChangeDue{SubscriptionID: p.SubscriptionID, Plan: p.Plan})
+		return nil, e.paid(ctx, ev, p.CurrentPeriodEnd, tenant.CmdChangeDue,
+			&tenant.ChangeDue{SubscriptionID: p.SubscriptionID, Plan: p.Plan})
 	case *events.SubscriptionCancelled:
 		if p.AtPeriodEnd {
 			return nil, nil // it goes on until then
 		}
-		return nil, e.moved(ctx, ev, nil, &tenant.ChangeDue{SubscriptionID: p.SubscriptionID})
+		return nil, e.ended(ctx, ev, &tenant.ChangeDue{SubscriptionID: p.SubscriptionID})
 	case *events.UsageUpdated:
 		return nil, e.updateUsage(ctx, ev, p)
 	case *events.ArchiveCompleted:
@@ -71,26 +70,29 @@ func (e *Engine) follow(ctx context.Context, ev events.Event, name string, paylo
 	return settle(e.Submit(ctx, fromService(ev, name, payload)))
 }
 
-func (e *Engine) withPeriod(ctx context.Context, ev events.Event, end *time.Time, name string, payload events.Payload) (inbox.Commit, error) {
-	return savePeriodEnd(ev.Subject, end), e.follow(ctx, ev, name, payload)
+// paid follows news of a subscription that is paid for until end. The period is stored first: a downgrade that is asked for
+// as soon as the command has made it possible waits for that end.
+func (e *Engine) paid(ctx context.Context, ev events.Event, end *time.Time, name string, payload events.Payload) error {
+	if err := e.savePeriod(ctx, ev.Subject, end); err != nil {
+		return err
+	}
+	return e.follow(ctx, ev, name, payload)
 }
 
-func savePeriodEnd(id string, end *time.Time) inbox.Commit {
+// ended follows the news that nothing is charged any more. A downgrade has nothing to wait for then.
+func (e *Engine) ended(ctx context.Context, ev events.Event, due *tenant.ChangeDue) error {
+	if err := store.SavePeriodEnd(ctx, e.db, ev.Subject, nil); err != nil {
+		return err
+	}
+	return e.follow(ctx, ev, tenant.CmdChangeDue, due)
+}
+
+// savePeriod stores until when the tenant has paid, if that was told.
+func (e *Engine) savePeriod(ctx context.Context, id string, end *time.Time) error {
 	if end == nil {
 		return nil
 	}
-	return func(ctx context.Context, tx pgx.Tx) error { return store.SavePeriodEnd(ctx, tx, id, end) }
-}
-
-// moved follows the subscription to another plan, or to its end. The period is stored first: a downgrade that is asked for
-// from here on waits for the new one, or for none.
-func (e *Engine) moved(ctx context.Context, ev events.Event, end *time.Time, due *tenant.ChangeDue) error {
-	if end != nil || due.Plan == "" {
-		if err := store.SavePeriodEnd(ctx, e.db, ev.Subject, end); err != nil {
-			return err
-		}
-	}
-	return e.follow(ctx, ev, tenant.CmdChangeDue, due)
+	return store.SavePeriodEnd(ctx, e.db, id, end)
 }
 
 // updateUsage stores the figures first: the command that follows looks at them.

@@ -19,7 +19,7 @@ import (
 
 const (
 	invoiceLimit   = 100 // tenants that are taken at once
-	invoiceWorkers = 4   // who speak to Stripe side by side: steps of sagas come first there
+	invoiceWorkers = 4   // who speak to Stripe side by side: few, so that steps of sagas do not wait behind them
 )
 
 // Stripe is what putting use on invoices needs of it; errors are as in app.Stripe. Setting a total again, under whatever
@@ -136,7 +136,7 @@ func (v *Invoices) conclude(ctx context.Context, m *store.Metered, item usage.It
 			return err
 		}
 	}
-	closed, err := v.close(ctx, m, item, s)
+	closed, err := v.closed(ctx, m, item, s)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,8 @@ func (v *Invoices) conclude(ctx context.Context, m *store.Metered, item usage.It
 	return nil
 }
 
-func (v *Invoices) close(ctx context.Context, m *store.Metered, item usage.Item, s *plan.Subscription) ([]usage.Closed, error) {
+// closed asks Stripe what the item's periods that are over have billed.
+func (v *Invoices) closed(ctx context.Context, m *store.Metered, item usage.Item, s *plan.Subscription) ([]usage.Closed, error) {
 	periods, err := v.stripe.UsagePeriods(ctx, item.ID)
 	switch {
 	case err == nil:

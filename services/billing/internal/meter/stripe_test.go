@@ -44,7 +44,7 @@ func newFakeStripe() *fakeStripe {
 	return &fakeStripe{periods: map[string][]plan.UsagePeriod{}, answers: map[string]error{}}
 }
 
-var errAway = fault.RetryAfter(errors.New("Stripe is away"), time.Second)
+var errAway = fault.RetryAfter(errors.New("no answer from Stripe"), time.Second)
 
 // do is a call: do it once for each key, unless it meets its trouble.
 func (f *fakeStripe) do(key string, execute func() error) error {

@@ -47,9 +47,6 @@ func (s *Store) Count(ctx context.Context, uses []Use, free ...string) error {
 	if len(uses) == 0 {
 		return nil
 	}
-	if free == nil {
-		free = []string{}
-	}
 	_, err := s.db.Exec(ctx, countUses, c.tenant, c.id, c.metric, c.period, c.quantity, c.priced, usage.PayingStatuses, free)
 	if err != nil {
 		return fmt.Errorf("count %d uses: %w", len(uses), err)

@@ -114,15 +114,18 @@ func TestDerive(t *testing.T) {
 		},
 		{"run out, as a person had it", told(leaving), nil, []events.Payload{&events.SubscriptionCancelled{SubscriptionID: "sub_1"}, gone}},
 		{
-			"a trial that ended without a card", told(live("trialing")), []plan.Subscription{live("paused")},
+			"a trial that ended without a card", told(live("trialing")),
+			[]plan.Subscription{live("paused")},
 			[]events.Payload{failed("paused")},
 		},
 		{
 			"a new one that was not paid, for a plan that is in use", plan.Belief{Retired: true}.After([]plan.Change{plan.Reinstate}),
-			[]plan.Subscription{live("incomplete")}, []events.Payload{created("incomplete"), failed("incomplete")},
+			[]plan.Subscription{live("incomplete")},
+			[]events.Payload{created("incomplete"), failed("incomplete")},
 		},
 		{
-			"a lower plan at the period's end", told(professional), []plan.Subscription{scheduled},
+			"a lower plan at the period's end", told(professional),
+			[]plan.Subscription{scheduled},
 			[]events.Payload{&events.SubscriptionScheduled{SubscriptionID: "sub_1", FromPlan: "professional", Plan: "starter", EffectiveAt: monthEnd}},
 		},
 		{
@@ -131,7 +134,8 @@ func TestDerive(t *testing.T) {
 			[]events.Payload{&events.SubscriptionScheduled{SubscriptionID: "sub_1", FromPlan: "professional", Plan: "free", EffectiveAt: monthEnd}},
 		},
 		{
-			"which is taken back", told(scheduled), []plan.Subscription{professional},
+			"which is taken back", told(scheduled),
+			[]plan.Subscription{professional},
 			[]events.Payload{&events.SubscriptionUnscheduled{SubscriptionID: "sub_1", Plan: "professional"}},
 		},
 		{

@@ -167,11 +167,11 @@ func (s *Store) CloseDrift(ctx context.Context, d OpenDrift) error {
 	return nil
 }
 
-// Curing reports whether billing is setting something right for the tenant this very minute. A try that was cut off
-// holds nobody up for longer: no call to Stripe takes that long.
+// Curing reports whether billing is setting something right for the tenant. One that was cut off holds nobody up for
+// longer than its few calls to Stripe could take.
 func (s *Store) Curing(ctx context.Context, tenant string) (bool, error) {
 	return s.exists(ctx, `works WHERE tenant = $1 AND starts_with(id, '`+curing+`') AND done_at IS NULL
-		AND tried_at > now() - interval '1 minute'`, tenant)
+		AND tried_at > now() - interval '2 minutes'`, tenant)
 }
 
 // Drop forgets a work of which nothing was done yet.

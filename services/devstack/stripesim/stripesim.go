@@ -1,6 +1,6 @@
 // Package stripesim is a Stripe that runs on this machine: the part of the API
 // that Tenure's billing uses, in the shapes of version 2023-10-16, with state,
-// a clock that can be moved, faults on demand and signed webhooks.
+// a clock that can be moved and frozen, faults on demand and signed webhooks.
 //
 // Money is simulated too: every customer has a card that works until the
 // control endpoints below /_sim say otherwise. All state is in one file below

@@ -98,6 +98,10 @@ func (w *world) signUp(tenant, plan string) {
 	w.t.Helper()
 	w.do(step(tenant, "op-signup", "provision", "provision", "", plan))
 	w.publish(tenant, &events.TenantActivated{Change: events.Change{To: "active"}, Plan: plan})
+	testkit.WaitFor(w.t, soon, "the gate lets "+tenant+" in", func() bool {
+		_, err := w.List(w.t.Context(), tenant, "", 1)
+		return err == nil
+	})
 }
 
 func step(tenant, operation, kind, action, from, to string) participant.Step {

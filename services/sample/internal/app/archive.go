@@ -57,6 +57,47 @@ func (a *App) unarchive(ctx context.Context, s participant.Step) (any, error) {
 	return archived(freed), nil
 }
 
+// bringBack puts into use again what was archived, as far as the higher plan has room for it. The copies stay in the archive
+// until there is no way back.
+func (a *App) bringBack(ctx context.Context, s participant.Step) (any, error) {
+	limits, known := a.gate.PlanLimits(s.ToPlan)
+	if !known && !s.Compensate {
+		return nil, fault.Permanent(fmt.Errorf("restore: plan %q has no limits here", s.ToPlan))
+	}
+	var freed store.Freed
+	err := a.store.As(ctx, s.Tenant, func(tx store.Tx) (err error) {
+		if s.Compensate {
+			freed, err = tx.PutBack(ctx)
+		} else {
+			freed, err = tx.Restore(ctx, limits)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.recorded()
+	return archived(freed), nil
+}
+
+// dropCopies removes the archives that nothing is left in.
+func (a *App) dropCopies(ctx context.Context, s participant.Step) error {
+	var emptied []string
+	err := a.store.As(ctx, s.Tenant, func(tx store.Tx) (err error) {
+		emptied, err = tx.Emptied(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, operation := range emptied {
+		if err := a.archives.Remove(ctx, s.Tenant, operation); err != nil {
+			return err
+		}
+	}
+	return a.store.As(ctx, s.Tenant, func(tx store.Tx) error { return tx.Settle(ctx) })
+}
+
 func archived(f store.Freed) map[string]float64 {
 	return map[string]float64{"documents": f.Documents, "storage_gb": f.StorageGB}
 }

@@ -59,6 +59,9 @@ func (a *App) drain(ctx context.Context, s participant.Step) (any, error) {
 	return nil, err
 }
 
+// opUpgrade is the kind of the operation in which a restore is about room.
+const opUpgrade = "upgrade"
+
 // undoTimeout bounds what must be done even though the step's time is out.
 const undoTimeout = 5 * time.Second
 
@@ -96,10 +99,14 @@ func (a *App) switchOver(ctx context.Context, s participant.Step) (any, error) {
 	return nil, a.store.Move(ctx, s.Tenant, s.ToPlan, func(moved int64) { s.Progress(moved, rows) })
 }
 
-// release removes the capacity that the tenant has left; the way back makes it again.
+// release removes the capacity that the tenant has left, and the copies of what came back; the way back makes the capacity
+// again.
 func (a *App) release(ctx context.Context, s participant.Step) (any, error) {
 	if !s.Compensate {
-		return nil, a.settle(ctx, s)
+		if err := a.settle(ctx, s); err != nil {
+			return nil, err
+		}
+		return nil, a.dropCopies(ctx, s)
 	}
 	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error { return tx.Provision(ctx, s.Generation, s.ToPlan) })
 }
@@ -116,8 +123,12 @@ func (a *App) settle(ctx context.Context, s participant.Step) error {
 	return a.store.As(ctx, s.Tenant, func(tx store.Tx) error { return tx.Release(ctx, s.ToPlan) })
 }
 
-// restore makes sure that a returning tenant finds a capacity; its rows have never left. There is nothing to take back.
+// restore brings back what was archived when the tenant goes to a plan that has room for it. For a returning tenant it
+// makes sure that there is a capacity: its rows have never left, and there is nothing to take back.
 func (a *App) restore(ctx context.Context, s participant.Step) (any, error) {
+	if s.Operation == opUpgrade {
+		return a.bringBack(ctx, s)
+	}
 	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error {
 		_, err := tx.Route(ctx)
 		if errors.Is(err, store.ErrNoRoute) && !s.Compensate {

@@ -45,6 +45,53 @@ func (tx Tx) Unarchive(ctx context.Context, operation string) (Freed, error) {
 	return freed, tx.free(ctx, freed)
 }
 
+// Restore brings back what was ever put away and fits the limits beside what is in use, the newest first. Until Settle the
+// rows remember which archive they came from.
+func (tx Tx) Restore(ctx context.Context, limits gate.Limits) (Freed, error) {
+	back, err := tx.mark(ctx, `UPDATE documents SET archived_by = NULL, restored_from = archived_by FROM (
+			SELECT id, used.rows + row_number() OVER newest_first AS position,
+				used.bytes + sum(octet_length(content)) OVER newest_first AS bytes
+			FROM documents, (SELECT count(*) AS rows, coalesce(sum(octet_length(content)), 0) AS bytes
+				FROM documents WHERE archived_by IS NULL) AS used
+			WHERE archived_by IS NOT NULL WINDOW newest_first AS (ORDER BY created_at DESC, id DESC)
+		) AS ranked
+		WHERE documents.id = ranked.id AND position <= $1::double precision AND ranked.bytes <= $2::double precision
+		RETURNING octet_length(content)`, limits.Of(gate.Documents), limits.Of(gate.StorageGB)*BytesPerGB)
+	if err != nil {
+		return Freed{}, err
+	}
+	freed := Freed{-back.Documents, -back.StorageGB}
+	return freed, tx.free(ctx, freed)
+}
+
+// PutBack undoes Restore.
+func (tx Tx) PutBack(ctx context.Context) (Freed, error) {
+	freed, err := tx.mark(ctx, `UPDATE documents SET archived_by = restored_from, restored_from = NULL
+		WHERE restored_from IS NOT NULL RETURNING octet_length(content)`)
+	if err != nil {
+		return Freed{}, err
+	}
+	return freed, tx.free(ctx, freed)
+}
+
+// Emptied lists the operations whose archives Restore has left nothing in.
+func (tx Tx) Emptied(ctx context.Context) ([]string, error) {
+	rows, err := tx.Query(ctx, `SELECT DISTINCT restored_from FROM documents d WHERE restored_from IS NOT NULL
+		AND NOT EXISTS (SELECT FROM documents WHERE archived_by = d.restored_from)`)
+	if err != nil {
+		return nil, fmt.Errorf("list emptied archives: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// Settle makes what Restore did final.
+func (tx Tx) Settle(ctx context.Context) error {
+	if _, err := tx.Exec(ctx, `UPDATE documents SET restored_from = NULL WHERE restored_from IS NOT NULL`); err != nil {
+		return fmt.Errorf("settle what was restored: %w", err)
+	}
+	return nil
+}
+
 // WriteArchived writes what an operation put away, one JSON object on a line, and tells how many lines there are.
 func (tx Tx) WriteArchived(ctx context.Context, operation string, to io.Writer) (n int64, err error) {
 	rows, err := tx.Query(ctx, `SELECT row_to_json(r)::text FROM (

@@ -180,6 +180,8 @@ func (a *App) applyToNone(ctx context.Context, r *request, w store.Work, change 
 	switch change {
 	case plan.Subscribe, plan.Reinstate:
 		return a.subscribe(ctx, r, w)
+	case plan.End: // add-ons may be there
+		return a.end(ctx, live, r.credit)
 	case plan.Raise, plan.Lower, plan.Resume:
 		if !w.GiveBack { // on the way back there is nothing to be taken back any more
 			return live, &Refused{"the subscription has ended meanwhile"}
@@ -233,7 +235,7 @@ func (a *App) giveBack(ctx context.Context, w store.Work) error {
 		return err
 	}
 	for _, i := range invoices {
-		if !i.OfChange() || !i.MovedMoney() {
+		if !i.OfChange() || !i.MovesMoney() {
 			continue
 		}
 		if err := a.stripe.GiveBack(ctx, w.Key("give-back/"+i.ID), i); err != nil {

@@ -3,11 +3,13 @@ package stripeapi
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/stripe/stripe-go/v76"
 
 	"tenure/services/billing/internal/app"
 	"tenure/services/billing/internal/plan"
+	"tenure/shared/fault"
 	"tenure/shared/plans"
 )
 
@@ -38,6 +40,7 @@ func invoiceFromStripe(i *stripe.Invoice) plan.Invoice {
 	if i.Customer != nil {
 		out.CustomerID = i.Customer.ID
 	}
+	out.Open = i.Status == stripe.InvoiceStatusOpen
 	if i.Status != stripe.InvoiceStatusPaid {
 		return out // nothing was paid, and a void invoice gives used credit back by itself
 	}
@@ -63,6 +66,9 @@ func (c *Client) Collect(ctx context.Context, invoiceID string) error {
 
 // GiveBack implements app.Stripe. A charge tells by itself what was refunded, and Stripe refuses to refund more.
 func (c *Client) GiveBack(ctx context.Context, key string, i plan.Invoice) error {
+	if i.Open {
+		return c.void(ctx, key, i.ID)
+	}
 	if i.Charged > 0 {
 		_, err := c.refunds.New(&stripe.RefundParams{
 			Params: write(ctx, key), Charge: stripe.String(i.ChargeID), Amount: stripe.Int64(i.Charged),
@@ -86,6 +92,16 @@ func (c *Client) GiveBack(ctx context.Context, key string, i plan.Invoice) error
 		Metadata: map[string]string{metaInvoice: i.ID},
 	})
 	return c.translate(ctx, "restore balance of "+i.CustomerID, err)
+}
+
+// void closes an invoice of a change that came to nothing: a declined upgrade's stays payable for most of a day, and who
+// paid it would be charged for a plan that the tenant is not on.
+func (c *Client) void(ctx context.Context, key, invoiceID string) error {
+	_, err := c.invoices.VoidInvoice(invoiceID, &stripe.InvoiceVoidInvoiceParams{Params: write(ctx, key+"/void")})
+	if isInvalid(err, "") {
+		return fault.RetryAfter(fmt.Errorf("invoice %s was settled this very moment; it is looked at again", invoiceID), leastDelay)
+	}
+	return c.translate(ctx, "void invoice "+invoiceID, err)
 }
 
 // restored looks for the transaction that GiveBack makes: by the time of a second try its key may have expired.

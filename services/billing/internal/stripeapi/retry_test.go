@@ -109,7 +109,7 @@ func scheduling(s *sim, key string, sub plan.Subscription) error {
 
 func givingBack(s *sim, key string, sub plan.Subscription) error {
 	for _, i := range got(s.Invoices(s.t.Context(), sub.ID, ""))(s.t) {
-		if !i.MovedMoney() {
+		if !i.MovesMoney() {
 			continue
 		}
 		if err := s.GiveBack(s.t.Context(), key+"/"+i.ID, i); err != nil {

@@ -95,6 +95,31 @@ func TestADeclinedRaiseIsNotOverBeforeItsInvoiceIsVoid(t *testing.T) {
 	}
 }
 
+// The step was given up before the invoice was void: the way back voids it, so that nobody pays for a plan that the tenant
+// is not on.
+func TestTheWayBackVoidsWhatADeclinedRaiseLeft(t *testing.T) {
+	s := simulate(t)
+	sub := s.subscribed("starter")
+	s.card("decline")
+	s.fault("/v1/invoices/", "503")
+	if _, err := s.ChangePlan(t.Context(), "k", sub, plan.Raise, "professional"); !waits(err) {
+		t.Fatalf("got %v, want to wait", err)
+	}
+	left := got(s.Invoices(t.Context(), sub.ID, sub.LatestInvoice))(t)
+	if len(left) != 1 || !left[0].Open || !left[0].MovesMoney() {
+		t.Fatalf("left: %+v", left)
+	}
+	for range 2 { // asked again after a crash
+		if err := s.GiveBack(t.Context(), "back", left[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.card("ok")
+	s.control(http.MethodPost, "/_sim/pay", map[string]any{"tenant": "acme"}, nil)
+	equal(t, "plan", s.live(sub.CustomerID).Plan, "starter")
+	equal(t, "net", s.net(), cents("starter"))
+}
+
 func TestAnAddOnAloneIsNoDebtOfThePlan(t *testing.T) {
 	s := simulate(t)
 	sub := s.subscribed("starter")

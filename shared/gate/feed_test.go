@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"testing"
@@ -16,12 +17,12 @@ const soon = 10 * time.Second
 
 // lifecycle stands for the lifecycle's relay.
 type lifecycle struct {
-	t       *testing.T
+	t       testing.TB
 	bus     *bus.Bus
 	version map[string]int64
 }
 
-func newLifecycle(t *testing.T, url string) *lifecycle {
+func newLifecycle(t testing.TB, url string) *lifecycle {
 	t.Helper()
 	b, err := bus.Connect(t.Context(), bus.Config{URL: url, Name: t.Name()})
 	if err != nil {
@@ -34,17 +35,22 @@ func newLifecycle(t *testing.T, url string) *lifecycle {
 func (l *lifecycle) publish(tenant string, p events.Payload) {
 	l.t.Helper()
 	l.version[tenant]++
-	e := lifecycleEvent(l.t, tenant, l.version[tenant], p)
-	e.ID = tenant + "." + strconv.FormatInt(e.Sequence, 10)
-	e.Source = "tenure/lifecycle"
-	e.Time = time.Now()
-	if err := l.bus.Publish(l.t.Context(), e); err != nil {
-		l.t.Fatal(err)
+	if err := l.bus.Publish(l.t.Context(), l.event(tenant, l.version[tenant], p)); err != nil {
+		l.t.Error(err)
 	}
 }
 
+func (l *lifecycle) event(tenant string, version int64, p events.Payload) events.Event {
+	l.t.Helper()
+	e := lifecycleEvent(l.t, tenant, version, p)
+	e.ID = tenant + "." + strconv.FormatInt(version, 10)
+	e.Source = "tenure/lifecycle"
+	e.Time = time.Now()
+	return e
+}
+
 // run starts the gate and stops it with the test.
-func run(t *testing.T, g *Gate, b *bus.Bus) {
+func run(t testing.TB, g *Gate, b *bus.Bus) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -103,6 +109,50 @@ func TestGateReadsTheStreamFromItsStartAndFollows(t *testing.T) {
 	l.publish("acme", suspended("admin"))
 	testkit.WaitFor(t, soon, "the suspended tenant is out", func() bool {
 		return g.Check("acme", Query).Status == http.StatusForbidden
+	})
+}
+
+// The lifecycle answers with bus.Answer; the gate reads that without knowing the package.
+func TestGateReadsTheLifecyclesSnapshot(t *testing.T) {
+	l := newLifecycle(t, testkit.NATS(t).URL())
+	if err := l.bus.EnsureTopology(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	asked, ended := make(chan SnapshotRequest, 10), make(chan error, 1)
+	go func() {
+		ended <- l.bus.Answer(ctx, SnapshotQuery, func(_ context.Context, question []byte) (any, error) {
+			var page SnapshotRequest
+			if err := json.Unmarshal(question, &page); err != nil {
+				return nil, err
+			}
+			asked <- page
+			if page.After != "" {
+				return Snapshot{}, nil
+			}
+			return Snapshot{Tenants: []Record{{Tenant: "acme", Version: 3, State: "active", Blocks: []string{"over_limit"}, Plan: "starter"}}}, nil
+		})
+	}()
+	t.Cleanup(func() { stop(); testkit.Receive(t, soon, ended) })
+	testkit.WaitFor(t, soon, "the lifecycle answers", func() bool {
+		_, err := l.bus.Conn().Request(SnapshotQuery, []byte(`{"after":"zzz"}`), soon)
+		return err == nil
+	})
+	testkit.Receive(t, soon, asked)
+
+	g := New(Config{})
+	run(t, g, l.bus)
+	testkit.WaitFor(t, soon, "the gate is ready", g.Ready)
+	if v := g.Check("acme", Ingest); v.Code != "over_limit" {
+		t.Errorf("a tenant of the snapshot: %+v", v)
+	}
+	if first, second := testkit.Receive(t, soon, asked), testkit.Receive(t, soon, asked); first.After != "" || first.Limit == 0 || second.After != "acme" {
+		t.Errorf("asked for %+v and %+v", first, second)
+	}
+	l.version["acme"] = 3
+	l.publish("acme", suspended("payment"))
+	testkit.WaitFor(t, soon, "what comes after the snapshot counts", func() bool {
+		return g.Check("acme", Query).Status == http.StatusPaymentRequired
 	})
 }
 

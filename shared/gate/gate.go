@@ -124,31 +124,27 @@ func (g *Gate) check(tenant string, c Capability) *Verdict {
 const refreshTimeout = 250 * time.Millisecond
 
 // CheckFresh is Check for those who would rather wait a moment than refuse wrongly: a refusal is looked at again
-// after the replica has taken in all that is on the bus by now. Callers at the same time share one round trip, and a bus
-// that has been away for long is not waited for.
+// after the replica has taken in all that is on the bus about the tenant by now. Callers at the same time share one round
+// trip, and a bus that has been away for long is not waited for.
 func (g *Gate) CheckFresh(ctx context.Context, tenant string, c Capability) Verdict {
 	verdict := g.check(tenant, c)
 	if verdict.Allowed || g.stale.Load() {
 		return g.counted(verdict)
 	}
-	caughtUp := g.refresh.DoChan("", func() (any, error) {
+	caughtUp := g.refresh.DoChan(tenant, func() (any, error) {
+		r := g.reading.Load()
+		if r == nil {
+			return nil, errNotBegun
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
 		defer cancel()
-		return nil, g.catchUp(ctx)
+		return nil, r.catchUpWith(ctx, tenant)
 	})
 	select {
-	case <-caughtUp:
+	case <-caughtUp: // or why not: then there is nothing newer to say
 	case <-ctx.Done():
 	}
 	return g.counted(g.check(tenant, c))
-}
-
-func (g *Gate) catchUp(ctx context.Context) error {
-	r := g.reading.Load()
-	if r == nil {
-		return errNotBegun
-	}
-	return r.catchUp(ctx)
 }
 
 // Ready reports whether the replica has caught up with the bus once.

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"tenure/shared/events"
 )
 
 const (
@@ -25,6 +28,8 @@ const (
 type jetStream struct {
 	conn *nats.Conn
 	api  jetstream.JetStream
+	// stream is the one that position found last.
+	stream atomic.Pointer[jetstream.Stream]
 }
 
 func newJetStream(conn *nats.Conn) (*jetStream, error) {
@@ -37,8 +42,27 @@ func (j *jetStream) position(ctx context.Context) (position, error) {
 	if err != nil {
 		return position{}, err
 	}
+	j.stream.Store(&stream)
 	info := stream.CachedInfo()
 	return position{made: info.Created, last: info.State.LastSeq}, nil
+}
+
+func (j *jetStream) newest(ctx context.Context, tenant string) (uint64, error) {
+	if !events.ValidTenantID(tenant) { // it would be another subject, or none
+		return 0, nil
+	}
+	stream := j.stream.Load()
+	if stream == nil {
+		return 0, errNotBegun
+	}
+	msg, err := (*stream).GetLastMsgForSubject(ctx, "tenure.events.lifecycle."+tenant+".>")
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return msg.Sequence, nil
 }
 
 func (j *jetStream) snapshot(ctx context.Context, page SnapshotRequest) (s Snapshot, err error) {

@@ -12,6 +12,8 @@ import (
 type source interface {
 	// position tells which stream of events there is, and how far it goes.
 	position(ctx context.Context) (position, error)
+	// newest is the sequence of the tenant's newest event; 0 when it has none.
+	newest(ctx context.Context, tenant string) (uint64, error)
 	// snapshot asks the lifecycle for one page of records.
 	snapshot(ctx context.Context, page SnapshotRequest) (Snapshot, error)
 	// consume hands over the events behind a sequence of the stream, in order and by one goroutine. From 0 it may leave out
@@ -28,8 +30,8 @@ type position struct {
 
 // consumer is one source's way through the stream.
 type consumer interface {
-	// promised is how many deliveries there will have been when it has handed over all that the stream holds now. It is
-	// errLost when the consumer is no more.
+	// promised is how many deliveries there will have been when it has handed over all that the stream held a moment ago.
+	// It is errLost when the consumer is no more.
 	promised(ctx context.Context) (uint64, error)
 	stop()
 }
@@ -92,8 +94,8 @@ func (r *reading) progress() (cursor, count uint64) {
 	return r.cursor, r.count
 }
 
-// catchUp returns when everything has been applied that the stream holds now. It asks the bus instead of trusting the
-// connection: a connection to a server that has lost its stream looks well too.
+// catchUp returns when everything has been applied that the stream held a moment ago. It asks the bus instead of trusting
+// the connection: a connection to a server that has lost its stream looks well too.
 func (r *reading) catchUp(ctx context.Context) error {
 	at, err := r.source.position(ctx)
 	if err != nil {
@@ -106,14 +108,23 @@ func (r *reading) catchUp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("gate: ask for the consumer: %w", err)
 	}
-	return r.reach(ctx, total)
+	return r.until(ctx, func() bool { return r.count >= total })
 }
 
-// reach waits for a delivery.
-func (r *reading) reach(ctx context.Context, number uint64) error {
+// catchUpWith returns when the tenant's newest event has been applied.
+func (r *reading) catchUpWith(ctx context.Context, tenant string) error {
+	sequence, err := r.source.newest(ctx, tenant)
+	if err != nil {
+		return fmt.Errorf("gate: ask for the newest event of %s: %w", tenant, err)
+	}
+	return r.until(ctx, func() bool { return r.cursor >= sequence })
+}
+
+// until waits for progress.
+func (r *reading) until(ctx context.Context, enough func() bool) error {
 	for {
 		r.mu.Lock()
-		if r.count >= number {
+		if enough() {
 			r.mu.Unlock()
 			return nil
 		}

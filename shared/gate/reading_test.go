@@ -58,6 +58,17 @@ func (b *fakeBus) position(context.Context) (position, error) {
 	return position{b.made, uint64(len(b.stored))}, nil
 }
 
+func (b *fakeBus) newest(_ context.Context, tenant string) (sequence uint64, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, e := range b.stored {
+		if e.Subject == tenant {
+			sequence = uint64(i + 1)
+		}
+	}
+	return sequence, nil
+}
+
 func (b *fakeBus) snapshot(_ context.Context, page SnapshotRequest) (s Snapshot, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -35,7 +35,10 @@ type Tx struct {
 // to the pool without them.
 func (s *Store) As(ctx context.Context, tenant string, fn func(tx Tx) error) error {
 	return pg.WithTx(ctx, s.db, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `SELECT set_config('tenure.tenant', $1, true), set_config('role', $2, true)`, tenant, role)
+		// Of rows that have just moved the planner knows nothing: it takes thousands for a handful, and would rather sort them
+		// all for each page than read an index in its order.
+		_, err := tx.Exec(ctx, `SELECT set_config('tenure.tenant', $1, true), set_config('role', $2, true),
+			set_config('enable_sort', 'off', true)`, tenant, role)
 		if err != nil {
 			return fmt.Errorf("enter tenant %s: %w", tenant, err)
 		}

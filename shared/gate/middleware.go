@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"net/http"
@@ -8,7 +9,7 @@ import (
 )
 
 // Middleware lets those requests through that their tenant may make, and answers the others. Requests that get through
-// count as running until their handler returns; see Drain.
+// count as running until their handler returns; see Drain and RequestOf.
 //
 // tenantOf finds the tenant that a request is for; "" is nobody's, and refused with 404. It must not believe what the
 // caller merely claims: take it from what your sign-in has verified. capabilityOf may be nil: CapabilityOf.
@@ -23,12 +24,13 @@ func Middleware(g *Gate, tenantOf func(*http.Request) string, capabilityOf func(
 				unknownTenant.ServeHTTP(w, r)
 				return
 			}
-			defer g.Begin(tenant)()
+			request := g.Begin(tenant)
+			defer request.End()
 			if verdict := g.CheckFresh(r.Context(), tenant, capabilityOf(r)); !verdict.Allowed {
 				verdict.ServeHTTP(w, r)
 				return
 			}
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, request)))
 		})
 	}
 }

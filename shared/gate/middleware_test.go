@@ -82,37 +82,47 @@ func TestMiddleware(t *testing.T) {
 
 func TestDrainWaitsForRequestsThatRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		reads, writes := make(chan struct{}), make(chan struct{})
+		old, later := make(chan struct{}), make(chan struct{})
 		g, h := saas(t, map[string]events.Payload{"acme": activated("free"), "beta": activated("free")},
 			func(_ http.ResponseWriter, r *http.Request) {
-				if r.Method == http.MethodGet {
-					<-reads
-				} else {
-					<-writes
+				switch r.Method {
+				case http.MethodGet:
+					RequestOf(r.Context()).On("old")
+					<-old
+				case http.MethodPut: // has not found its way yet
+					<-old
+				default:
+					RequestOf(r.Context()).On("new")
+					<-later
 				}
 			})
-		defer close(writes)
-		go ask(t, h, "GET", "acme")
-		go ask(t, h, "GET", "acme")
-		go ask(t, h, "POST", "beta")
+		defer close(later)
+		for _, request := range []struct{ method, tenant string }{{"GET", "acme"}, {"PUT", "acme"}, {"POST", "acme"}, {"GET", "beta"}} {
+			go ask(t, h, request.method, request.tenant)
+		}
 		synctest.Wait()
+		drain := func(ctx context.Context, place string) (waitedFor int64, err error) {
+			err = g.Drain(ctx, "acme", place, func(_, total int64) { waitedFor = total })
+			return waitedFor, err
+		}
 
 		bounded, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := g.Drain(bounded, "acme", func(int64, int64) {}); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("two requests run, and the drain ends with %v", err)
+		if n, err := drain(bounded, "old"); n != 2 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("two requests run, and the drain ends after waiting for %d: %v", n, err)
 		}
 
-		drained, told := make(chan error, 1), int64(0)
+		drained := make(chan error, 1)
 		go func() {
-			drained <- g.Drain(t.Context(), "acme", func(_, total int64) { told = total })
+			_, err := drain(t.Context(), "old")
+			drained <- err
 		}()
 		synctest.Wait()
 		go ask(t, h, "POST", "acme") // begins later, and goes on running
 		synctest.Wait()
-		close(reads)
-		if err := <-drained; err != nil || told != 2 {
-			t.Errorf("drained: %v, after waiting for %d", err, told)
+		close(old)
+		if err := <-drained; err != nil {
+			t.Errorf("drain: %v", err)
 		}
 	})
 }
@@ -121,7 +131,7 @@ func TestDrainWaitsForRequestsThatRun(t *testing.T) {
 func TestRefusedRequestsAreOver(t *testing.T) {
 	g, h := saas(t, map[string]events.Payload{"acme": suspended("admin")}, nil)
 	ask(t, h, "GET", "acme")
-	if n := len(g.requests.snapshot("acme")); n != 0 {
+	if n := len(g.requests.at("acme", "")); n != 0 {
 		t.Errorf("%d requests run", n)
 	}
 }

@@ -5,9 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -251,17 +249,16 @@ func answer(err error) error {
 	var refused *app.Refusal
 	switch {
 	case errors.As(err, &refused):
-		return withRetry(problem.New(refused.Status, refused.Code, refused.Reason), refused.RetryAfter)
+		return withRetry(problem.New(refused.Status, refused.Code, refused.Reason), refused.RetryAfterSeconds())
 	case pg.IsUnavailable(err):
-		return withRetry(problem.New(http.StatusServiceUnavailable, problem.CodeUnavailable, "the store is out of reach"), time.Second)
+		return withRetry(problem.New(http.StatusServiceUnavailable, problem.CodeUnavailable, "the store is out of reach"), "1")
 	}
 	return err
 }
 
-func withRetry(err error, after time.Duration) error {
-	if after <= 0 {
+func withRetry(err error, seconds string) error {
+	if seconds == "" {
 		return err
 	}
-	seconds := strconv.Itoa(int(math.Ceil(after.Seconds())))
 	return huma.ErrorWithHeaders(err, http.Header{"Retry-After": {seconds}})
 }

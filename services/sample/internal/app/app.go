@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"tenure/services/sample/internal/inflight"
 	"tenure/services/sample/internal/store"
 	"tenure/shared/gate"
 )
@@ -18,7 +17,6 @@ type App struct {
 	gate     *gate.Gate
 	store    *store.Store
 	archives Archive
-	requests inflight.Tracker
 	control  control
 	recorded func()
 }
@@ -43,7 +41,7 @@ var noRoute = &Refusal{gate.Verdict{
 // alone. then, which may be nil, goes on after the commit and is part of the request still.
 func (a *App) request(ctx context.Context, tenant string, c gate.Capability, fn func(tx store.Tx) error, then func() error) error {
 	// Tracked before anything is looked up: a drain must not miss a request that has read the old route.
-	running := a.requests.Begin(tenant)
+	running := a.gate.Begin(tenant)
 	defer running.End()
 	if verdict := a.gate.CheckFresh(ctx, tenant, c); !verdict.Allowed {
 		return &Refusal{verdict}

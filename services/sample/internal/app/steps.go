@@ -70,7 +70,7 @@ func (a *App) drained(ctx context.Context, s participant.Step) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	return a.requests.Drain(ctx, s.Tenant, s.FromPlan, s.Progress)
+	return a.gate.Drain(ctx, s.Tenant, s.FromPlan, s.Progress)
 }
 
 func (a *App) serve(ctx context.Context, tenant, plan string) error {

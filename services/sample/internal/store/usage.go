@@ -8,25 +8,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tenure/shared/gate"
+	"tenure/shared/gate/pgcounter"
 )
 
-// monthly are the metrics that start again with each month; all others are running totals.
-func monthly(m gate.Metric) bool { return m == gate.Queries }
-
-// period is what a metric is counted in, by the database's clock in UTC.
-const period = `CASE WHEN $2 THEN to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM') ELSE '' END`
-
-// Add implements gate.Counter in this transaction: the count holds only if the work it pays for is committed with it. Until
-// then the counter's row is locked, so that parallel requests cannot pass the limit together.
+// Add implements gate.Counter in this transaction: the count holds only if the work it pays for is committed with it.
 func (tx Tx) Add(ctx context.Context, tenant string, m gate.Metric, n, limit float64) (bool, error) {
-	tag, err := tx.Exec(ctx, `INSERT INTO counters AS c (tenant_id, metric, period, used)
-		SELECT $1, $3, `+period+`, $4::double precision WHERE $4 <= $5::double precision
-		ON CONFLICT (tenant_id, metric, period) DO UPDATE SET used = c.used + excluded.used
-		WHERE c.used + excluded.used <= $5`, tenant, monthly(m), string(m), n, limit)
-	if err != nil {
-		return false, fmt.Errorf("count %s: %w", m, err)
-	}
-	return tag.RowsAffected() == 1, nil
+	return pgcounter.New(tx).Add(ctx, tenant, m, n, limit)
 }
 
 // Record notes one use, for the tenant to read and for billing to meter.
@@ -43,22 +30,7 @@ func (tx Tx) Record(ctx context.Context, m gate.Metric, quantity float64) error 
 
 // Used returns the tenant's counters: this month's, and the running totals.
 func (tx Tx) Used(ctx context.Context) (map[gate.Metric]float64, error) {
-	rows, err := tx.Query(ctx, `SELECT metric, used FROM counters
-		WHERE period IN ('', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM'))`)
-	if err != nil {
-		return nil, fmt.Errorf("read usage: %w", err)
-	}
-	used := map[gate.Metric]float64{}
-	var metric string
-	var sum float64
-	_, err = pgx.ForEachRow(rows, []any{&metric, &sum}, func() error {
-		used[gate.Metric(metric)] = sum
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read usage: %w", err)
-	}
-	return used, nil
+	return pgcounter.New(tx).Used(ctx, tx.tenant)
 }
 
 // Use is one row of the outbox.

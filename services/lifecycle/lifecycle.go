@@ -13,8 +13,10 @@ import (
 
 	"tenure/services/lifecycle/internal/api"
 	"tenure/services/lifecycle/internal/app"
+	"tenure/services/lifecycle/internal/gates"
 	"tenure/shared/bus"
 	"tenure/shared/eventlog"
+	"tenure/shared/gate"
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
 	"tenure/shared/query"
@@ -35,6 +37,7 @@ type service struct {
 	bus    *bus.Bus
 	log    *eventlog.Log
 	engine *app.Engine
+	gates  *gates.Watch
 }
 
 // New builds the service and registers its routes.
@@ -68,12 +71,18 @@ func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
 	if err := errors.Join(inbox.Migrate(ctx, db), pg.MigrateSet(ctx, db, "lifecycle", files)); err != nil {
 		return nil, err
 	}
+	s := &service{db: db, bus: d.Bus, log: log}
+	s.gates = gates.New(func(ctx context.Context, step gates.Step) error {
+		return s.engine.GatesApplied(ctx, step.Tenant, step.ID, step.Attempt)
+	})
+	config.GatesLive = s.gates.Alive
 	engine := app.NewEngine(db, log, d.Vault, config)
+	s.engine = engine
 	if err := engine.ReloadParticipants(ctx); err != nil {
 		return nil, err
 	}
 	(&api.API{Engine: engine, DB: db, Log: log, Vault: d.Vault, Quoter: quoter{d.Bus}}).Register(d.API)
-	return &service{db: db, bus: d.Bus, log: log, engine: engine}, nil
+	return s, nil
 }
 
 // Run serves until ctx ends. The engine outlives those that feed it, so that what they have begun is finished.
@@ -86,6 +95,8 @@ func (s *service) Run(ctx context.Context) error {
 
 	feeders, ctx := errgroup.WithContext(ctx)
 	feeders.Go(func() error { return s.engine.RunTimers(ctx) })
+	feeders.Go(func() error { return s.gates.Run(ctx, s.bus) })
+	feeders.Go(func() error { return s.bus.Answer(ctx, gate.SnapshotQuery, gates.Snapshot(s.db)) })
 	for _, c := range s.consumers() {
 		feeders.Go(func() error { return s.bus.Consume(ctx, c) })
 	}

@@ -173,6 +173,16 @@ type ReleaseHold struct {
 // EventType names the type on the bus.
 func (*ReleaseHold) EventType() string { return "tenure.command.release_hold.v1" }
 
+// Configure sets what holds for one tenant beside its plan: all of it, so that what is not named is as the plan says. For
+// operators.
+type Configure struct {
+	TenantConfig
+	Reason string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
+}
+
+// EventType names the type on the bus.
+func (*Configure) EventType() string { return "tenure.command.configure.v1" }
+
 // Exempt lets a tenant owe money without losing its access. For operators.
 type Exempt struct {
 	Reason string `json:"reason" jsonschema:"minLength=1,maxLength=1000"`
@@ -190,6 +200,7 @@ type EndExemption struct {
 func (*EndExemption) EventType() string { return "tenure.command.end_exemption.v1" }
 
 func init() {
+	register[Configure]()
 	register[Exempt]()
 	register[EndExemption]()
 	register[Register]()

@@ -36,6 +36,17 @@ type ExemptionEnded struct {
 // EventType names the type on the bus.
 func (*ExemptionEnded) EventType() string { return "tenure.lifecycle.exemption.ended.v1" }
 
+// MilestoneReached says that the tenant did something for the first time in its life.
+type MilestoneReached struct {
+	Change
+	Milestone string `json:"milestone" jsonschema:"enum=first_upload,enum=first_query"`
+	// SinceSignup is how long after the registration, in seconds.
+	SinceSignup float64 `json:"since_signup_seconds"`
+}
+
+// EventType names the type on the bus.
+func (*MilestoneReached) EventType() string { return "tenure.lifecycle.milestone.reached.v1" }
+
 // PaymentRecovered says that the live subscription is paid again.
 type PaymentRecovered struct {
 	Change
@@ -120,6 +131,7 @@ type TenantReborn struct {
 func (*TenantReborn) EventType() string { return "tenure.lifecycle.tenant.reborn.v1" }
 
 func init() {
+	register[MilestoneReached]()
 	register[TenantExempted]()
 	register[ExemptionEnded]()
 	register[PaymentPastDue]()

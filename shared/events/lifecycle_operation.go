@@ -20,9 +20,11 @@ type OperationPlan struct {
 type StepPlan struct {
 	ID             string `json:"id"`
 	Participant    string `json:"participant"`
-	Action         string `json:"action" jsonschema:"enum=provision,enum=drain,enum=bill,enum=switch,enum=release,enum=archive,enum=restore,enum=export,enum=erase,enum=verify,enum=certify"`
+	Action         string `json:"action" jsonschema:"enum=provision,enum=drain,enum=bill,enum=switch,enum=release,enum=archive,enum=restore,enum=export,enum=erase,enum=verify,enum=certify,enum=apply"`
 	Phase          int    `json:"phase"`
 	TimeoutSeconds int    `json:"timeout_seconds"`
+	// ReadOnly: nothing may be written to the tenant while the step runs; see Change.ReadOnlyUntil.
+	ReadOnly bool `json:"read_only,omitempty"`
 }
 
 // StepRequest is what a participant is asked. The same step may be asked again (Attempt grows): answer by StepID,
@@ -33,7 +35,7 @@ type StepRequest struct {
 	// Operation is the kind of the operation, not its id.
 	Operation   string `json:"operation" jsonschema:"enum=provision,enum=upgrade,enum=downgrade,enum=reactivate,enum=purge"`
 	Participant string `json:"participant"`
-	Action      string `json:"action" jsonschema:"enum=provision,enum=drain,enum=bill,enum=switch,enum=release,enum=archive,enum=restore,enum=export,enum=erase,enum=verify,enum=certify"`
+	Action      string `json:"action" jsonschema:"enum=provision,enum=drain,enum=bill,enum=switch,enum=release,enum=archive,enum=restore,enum=export,enum=erase,enum=verify,enum=certify,enum=apply"`
 	// Attempt counts from 1.
 	Attempt int `json:"attempt"`
 	// Compensate asks to undo the same action: FromPlan and ToPlan are already exchanged.

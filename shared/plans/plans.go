@@ -54,6 +54,21 @@ type Limits struct {
 	StorageGB float64
 }
 
+// With overrules limits by those that are set for one tenant, by metric; 0 is unlimited there, too. Metrics that no plan
+// limits are for the gate alone.
+func (l Limits) With(own map[string]float64) Limits {
+	if limit, set := own["queries"]; set {
+		l.Queries = int64(limit)
+	}
+	if limit, set := own["documents"]; set {
+		l.Documents = int64(limit)
+	}
+	if limit, set := own["storage_gb"]; set {
+		l.StorageGB = limit
+	}
+	return l
+}
+
 // Catalogue is the plans from the lowest to the highest: the order is the hierarchy.
 type Catalogue []Plan
 

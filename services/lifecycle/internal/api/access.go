@@ -61,5 +61,9 @@ func (a *API) checkAccess(ctx context.Context, in *accessInput) (*output[Access]
 }
 
 func accessOf(s tenant.State) gate.Access {
-	return gate.Access{State: gate.ParseState(string(s.Name)), Blocks: gate.BlocksOf(s.Blocks)}
+	access := gate.Access{State: gate.ParseState(string(s.Name)), Blocks: gate.BlocksOf(s.Blocks)}
+	if !s.ReadOnlyUntil().IsZero() {
+		access.Blocks |= gate.BlockReadOnly
+	}
+	return access
 }

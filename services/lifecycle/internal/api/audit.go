@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"tenure/services/lifecycle/internal/store"
+	"tenure/services/lifecycle/internal/tenant"
 	"tenure/shared/bus"
 	"tenure/shared/eventlog"
 	"tenure/shared/problem"
@@ -97,10 +98,35 @@ type Stats struct {
 	Funnel            Funnel           `json:"funnel"`
 }
 
-// Funnel counts how far tenants have come since they signed up.
+// Funnel counts how far tenants have come since they signed up, each tenant once.
 type Funnel struct {
-	SignedUp  int64 `json:"signed_up"`
-	Activated int64 `json:"activated"`
+	SignedUp    int64                  `json:"signed_up"`
+	Activated   int64                  `json:"activated"`
+	FirstUpload int64                  `json:"first_upload"`
+	FirstQuery  int64                  `json:"first_query"`
+	Seconds     map[string]Percentiles `json:"seconds" doc:"from the sign-up to activated, first_upload and first_query"`
+}
+
+// Percentiles of how long something took.
+type Percentiles struct {
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+}
+
+func funnelOf(steps []store.FunnelStep) Funnel {
+	f := Funnel{Seconds: map[string]Percentiles{}}
+	counts := map[string]*int64{
+		store.SignedUp: &f.SignedUp, store.Activated: &f.Activated, tenant.FirstUpload: &f.FirstUpload, tenant.FirstQuery: &f.FirstQuery,
+	}
+	for _, s := range steps {
+		if n := counts[s.Name]; n != nil {
+			*n = s.Tenants
+		}
+		if s.Name != store.SignedUp {
+			f.Seconds[s.Name] = Percentiles{s.P50, s.P95}
+		}
+	}
+	return f
 }
 
 func (a *API) stats(ctx context.Context, _ *struct{}) (*output[Stats], error) {
@@ -121,9 +147,11 @@ func (a *API) stats(ctx context.Context, _ *struct{}) (*output[Stats], error) {
 	if s.UnpublishedEvents, err = eventlog.Backlog(ctx, a.DB); err != nil {
 		return nil, unavailable(err)
 	}
-	if s.Funnel.SignedUp, s.Funnel.Activated, err = store.CountFunnel(ctx, a.DB); err != nil {
+	steps, err := store.Funnel(ctx, a.DB)
+	if err != nil {
 		return nil, unavailable(err)
 	}
+	s.Funnel = funnelOf(steps)
 	return answer(s), nil
 }
 

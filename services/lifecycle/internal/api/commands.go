@@ -48,6 +48,7 @@ func (a *API) registerCommands(api huma.API) {
 	command[events.RetryProvisioning](a, api, "POST retry-provisioning", "Begin a failed provisioning again", http.StatusAccepted, a.operationOf)
 	command[events.Abandon](a, api, "POST abandon", "Give up a failed provisioning", http.StatusAccepted, a.operationOf)
 	command[tenant.RetryOperation](a, api, "POST retry-operation", "Try again what got stuck", http.StatusAccepted, a.operationOf)
+	command[events.Configure](a, api, "PUT config", "Set what holds for one tenant beside its plan", http.StatusOK, a.tenantAfter)
 	command[events.Exempt](a, api, "POST exemption", "Keep a tenant's access open whatever it owes", http.StatusCreated, a.tenantAfter)
 	command[events.EndExemption](a, api, "DELETE exemption", "Have a tenant pay like any other again", http.StatusOK, a.tenantAfter)
 	command[events.PlaceHold](a, api, "POST holds", "Place a legal hold", http.StatusCreated, a.tenantAfter)
@@ -59,7 +60,7 @@ func (a *API) registerCommands(api huma.API) {
 var operatorOnly = map[string]bool{
 	tenant.CmdSuspend: true, tenant.CmdResume: true, tenant.CmdRetryProvisioning: true, tenant.CmdAbandon: true,
 	tenant.CmdRetryOperation: true, tenant.CmdPlaceHold: true, tenant.CmdReleaseHold: true,
-	tenant.CmdExempt: true, tenant.CmdEndExemption: true,
+	tenant.CmdExempt: true, tenant.CmdEndExemption: true, tenant.CmdConfigure: true,
 }
 
 // command adds the route of one command. respond makes the answer from what the command wrote, and from that alone, so that

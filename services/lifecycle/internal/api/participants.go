@@ -20,6 +20,7 @@ type Participant struct {
 	Name       string   `json:"name"`
 	Actions    []string `json:"actions"`
 	NeedsDrain bool     `json:"needs_drain"`
+	ReadOnly   bool     `json:"read_only" doc:"nothing may be written to a tenant while it is switched over: gates answer writes with 423"`
 	Timeout    string   `json:"timeout" doc:"how long one step may take, for example 60s"`
 }
 
@@ -29,7 +30,7 @@ var actions = []string{"provision", "switch", "release", "drain", "archive", "re
 // participantName is a subject token and must not be mistaken for one of Tenure's own services.
 var (
 	participantName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
-	reservedNames   = []string{"lifecycle", "billing", "export", "deletion", "notifier", "stripe", "command", "usage"}
+	reservedNames   = []string{"lifecycle", "billing", "export", "deletion", "notifier", "stripe", "command", "usage", tenant.Gates}
 )
 
 const defaultStepTimeout = time.Minute
@@ -46,6 +47,7 @@ type participantInput struct {
 	Body struct {
 		Actions    []string `json:"actions"`
 		NeedsDrain bool     `json:"needs_drain,omitempty"`
+		ReadOnly   bool     `json:"read_only,omitempty"`
 		Timeout    string   `json:"timeout,omitempty"`
 	}
 }
@@ -69,7 +71,9 @@ func (a *API) putParticipant(ctx context.Context, in *participantInput) (*output
 
 func participantOf(in *participantInput) (tenant.Participant, error) {
 	invalid := func(code, detail string) error { return problem.New(http.StatusUnprocessableEntity, code, detail) }
-	p := tenant.Participant{Name: in.Name, Actions: in.Body.Actions, NeedsDrain: in.Body.NeedsDrain, Timeout: defaultStepTimeout}
+	p := tenant.Participant{
+		Name: in.Name, Actions: in.Body.Actions, NeedsDrain: in.Body.NeedsDrain, ReadOnly: in.Body.ReadOnly, Timeout: defaultStepTimeout,
+	}
 	if !participantName.MatchString(in.Name) || slices.Contains(reservedNames, in.Name) {
 		return p, invalid("invalid_participant_name", "a participant's name has lower-case letters, digits, - and _, and is none of "+strings.Join(reservedNames, ", "))
 	}
@@ -89,7 +93,9 @@ func participantOf(in *participantInput) (tenant.Participant, error) {
 }
 
 func showParticipant(p tenant.Participant) Participant {
-	return Participant{Name: p.Name, Actions: orEmpty(p.Actions), NeedsDrain: p.NeedsDrain, Timeout: p.Timeout.String()}
+	return Participant{
+		Name: p.Name, Actions: orEmpty(p.Actions), NeedsDrain: p.NeedsDrain, ReadOnly: p.ReadOnly, Timeout: p.Timeout.String(),
+	}
 }
 
 func (a *API) participants(ctx context.Context) ([]Participant, error) {

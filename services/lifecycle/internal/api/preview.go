@@ -165,12 +165,12 @@ func (a *API) showPreview(name string, payload events.Payload, p app.Preview) Pr
 	status := p.State.Status()
 	out := Preview{
 		Command: name, Allowed: p.Refusal == nil, FromState: status, ToState: status, EndState: status,
-		From: a.planView(p.State.Plan), To: a.planView(to), PlanHash: p.PlanHash, Cost: Cost{Currency: plans.Currency, Lines: []CostLine{}, Source: sourceEstimate},
+		From: a.planView(p.State, p.State.Plan), To: a.planView(p.State, to), PlanHash: p.PlanHash, Cost: Cost{Currency: plans.Currency, Lines: []CostLine{}, Source: sourceEstimate},
 		Features: Delta[string]{[]string{}, []string{}}, Limits: Delta[Limit]{[]Limit{}, []Limit{}},
 		OverLimit: []events.Violation{}, Access: []Stage{}, Steps: []PreviewStep{}, Events: []string{}, Notifications: []Notification{},
 	}
 	if plan, ok := p.Facts.Plans.Find(to); ok {
-		out.OverLimit = orEmpty(p.Facts.Usage.Over(plan.Limits))
+		out.OverLimit = orEmpty(p.Facts.Usage.Over(p.State.Limits(plan)))
 	}
 	if r := p.Refusal; r != nil {
 		out.Refusal = &PreviewRefusal{r.Code, r.Message, orEmpty(r.Allowed), r.Violations}
@@ -182,7 +182,7 @@ func (a *API) showPreview(name string, payload events.Payload, p app.Preview) Pr
 func (a *API) foresee(out *Preview, p app.Preview) {
 	o := p.Outlook
 	out.ToState, out.EndState = o.After.Status(), o.End().Status()
-	from, to := a.planView(p.State.Plan), a.planView(o.End().Plan)
+	from, to := a.planView(p.State, p.State.Plan), a.planView(p.State, o.End().Plan)
 	out.Features = Delta[string]{lacking(to.Features, from.Features), lacking(from.Features, to.Features)}
 	out.Limits = limitChanges(from.Limits, to.Limits)
 	for _, s := range o.Stages {
@@ -245,7 +245,8 @@ func stageOf(s tenant.Stage) Stage {
 	return out
 }
 
-func (a *API) planView(name string) PlanView {
+// planView is a plan as it would be for this tenant.
+func (a *API) planView(s tenant.State, name string) PlanView {
 	p, _ := a.Engine.Plans().Find(name)
-	return PlanView{name, p.Cents, Amounts{p.Limits.Queries, p.Limits.StorageGB, p.Limits.Documents}, orEmpty(p.Features)}
+	return PlanView{name, p.Cents, amountsOf(s.Limits(p)), orEmpty(s.Config.FeaturesWith(p.Features))}
 }

@@ -14,6 +14,7 @@ import (
 	"tenure/shared/auth"
 	"tenure/shared/eventlog"
 	"tenure/shared/events"
+	"tenure/shared/plans"
 )
 
 // Tenant is a tenant as people see it.
@@ -38,10 +39,25 @@ type Tenant struct {
 
 	Usage           Amounts    `json:"usage"`
 	Limits          Amounts    `json:"limits" doc:"0 is unlimited"`
+	Config          Config     `json:"config"`
 	AllowedCommands []string   `json:"allowed_commands"`
 	TrialEndsAt     *time.Time `json:"trial_ends_at,omitempty"`
 	GraceEndsAt     *time.Time `json:"grace_ends_at,omitempty"`
 	CreatedAt       time.Time  `json:"created_at"`
+}
+
+// Config is what holds for a tenant: by its plan, and by what is set for it.
+type Config struct {
+	Version  int64             `json:"version" doc:"of the log, where it changed last"`
+	Features []string          `json:"features"`
+	Values   map[string]string `json:"values" doc:"the SaaS's own"`
+	Own      OwnConfig         `json:"own" doc:"what is set for this tenant, and overrules its plan"`
+}
+
+// OwnConfig is the part of a tenant's configuration that is not its plan's.
+type OwnConfig struct {
+	Limits   map[string]float64 `json:"limits,omitempty" doc:"by metric; 0 is unlimited"`
+	Features map[string]bool    `json:"features,omitempty"`
 }
 
 // Amounts are metered figures or their limits.
@@ -50,6 +66,8 @@ type Amounts struct {
 	StorageGB float64 `json:"storage_gb"`
 	Documents int64   `json:"documents"`
 }
+
+func amountsOf(l plans.Limits) Amounts { return Amounts{l.Queries, l.StorageGB, l.Documents} }
 
 // PendingChange is a downgrade that waits.
 type PendingChange struct {
@@ -85,7 +103,15 @@ func (a *API) view(s tenant.State, usage tenant.Usage) Tenant {
 		NeedsOperator: s.NeedsOperator(), Exempt: s.Exempt != nil, AllowedCommands: orEmpty(s.AllowedCommands()), CreatedAt: s.CreatedAt,
 		Usage: Amounts{usage.Queries, usage.StorageGB, usage.Documents},
 	}
-	t.Limits = a.planView(s.Plan).Limits
+	plan, _ := a.Engine.Plans().Find(s.Plan)
+	t.Limits = amountsOf(s.Limits(plan))
+	t.Config = Config{
+		Version: s.ConfigVersion, Features: orEmpty(s.Config.FeaturesWith(plan.Features)), Values: s.Config.Values,
+		Own: OwnConfig{s.Config.Limits, s.Config.Features},
+	}
+	if t.Config.Values == nil {
+		t.Config.Values = map[string]string{}
+	}
 	if p := s.Pending; p != nil {
 		t.PendingChange = &PendingChange{p.Command, p.Plan, p.DueAt, p.Resolution}
 	}

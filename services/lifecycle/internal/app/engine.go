@@ -53,6 +53,8 @@ type Config struct {
 	Usage []plans.UsagePrice
 	// Clock is this machine's, to be held against the database's; time.Now outside of tests.
 	Clock func() time.Time
+	// GatesLive reports whether plan changes that begin now have to wait for gates; nil: they never have to.
+	GatesLive func() bool
 	// Policy picks what holds for a tenant.
 	Policy func(region, plan string) tenant.Policy
 }
@@ -86,6 +88,9 @@ type Engine struct {
 
 // NewEngine returns an engine; Run makes it work.
 func NewEngine(db *pgxpool.Pool, log *eventlog.Log, vlt *vault.Vault, cfg Config) *Engine {
+	if cfg.GatesLive == nil {
+		cfg.GatesLive = func() bool { return false }
+	}
 	e := &Engine{db: db, log: log, vault: vlt, cfg: cfg, stopped: make(chan struct{}), watchers: map[string]map[chan struct{}]bool{}}
 	for id := range log.Partitions() {
 		e.partitions = append(e.partitions, &partition{id: id, in: make(chan *pending, queueLimit), cache: newCache(cacheLimit)})

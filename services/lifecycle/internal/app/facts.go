@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"tenure/services/lifecycle/internal/store"
@@ -11,6 +12,9 @@ import (
 	"tenure/shared/pg"
 	"tenure/shared/plans"
 )
+
+// gatesTimeout is how long gates have to take a plan in before they are asked again: they take milliseconds.
+const gatesTimeout = 5 * time.Second
 
 // participantsInterval is how soon this process sees a participant that registered with another one.
 const participantsInterval = time.Second
@@ -24,6 +28,11 @@ func (e *Engine) factsFor(s tenant.State, payload events.Payload, known store.Fa
 	e.mu.RLock()
 	participants := e.participants
 	e.mu.RUnlock()
+	if e.cfg.GatesLive() {
+		participants = append(slices.Clip(participants), tenant.Participant{
+			Name: tenant.Gates, Actions: tenant.GatesActions, Timeout: gatesTimeout,
+		})
+	}
 	return tenant.Facts{
 		Plans: e.cfg.Plans, Participants: participants, Usage: currentUsage(known, now), PeriodEnd: known.PeriodEnd,
 		Policy: e.cfg.Policy(region, plan),

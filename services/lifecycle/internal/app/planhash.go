@@ -64,6 +64,7 @@ func (e *Engine) planHash(s tenant.State, payload events.Payload, f tenant.Facts
 	}
 	a.From, _ = f.Plans.Find(s.Plan)
 	a.To, _ = f.Plans.Find(to)
+	a.From.Limits, a.To.Limits = s.Limits(a.From), s.Limits(a.To)
 	for _, v := range f.Usage.Over(a.To.Limits) {
 		a.Broken = append(a.Broken, brokenLimit{v.Metric, v.Limit})
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"tenure/services/lifecycle/internal/store"
@@ -68,6 +69,15 @@ func (e *Engine) ReactToFact(ctx context.Context, ev events.Event) (inbox.Commit
 // follow submits the command and waits until it is settled. A refusal settles it: it stands in the log.
 func (e *Engine) follow(ctx context.Context, ev events.Event, name string, payload events.Payload) error {
 	return settle(e.Submit(ctx, fromService(ev, name, payload)))
+}
+
+// GatesApplied tells that all live gates have taken a step in. Several replicas may tell so.
+func (e *Engine) GatesApplied(ctx context.Context, id, step string, attempt int) error {
+	key := fmt.Sprintf("gates/%s/%d", step, attempt)
+	return settle(e.Submit(ctx, Submission{
+		Tenant: id, Name: tenant.CmdCompleteStep, Key: key, CausationID: key, CorrelationID: key, Actor: "service:" + tenant.Gates,
+		Payload: &tenant.CompleteStep{StepID: step, Participant: tenant.Gates},
+	}))
 }
 
 // paid follows news of a subscription that is paid for until end. The period is stored first: a downgrade that is asked for

@@ -147,13 +147,13 @@ func RecentOperations(ctx context.Context, q pg.Querier, id string, limit int) (
 
 // Participants returns who takes part in steps, by name.
 func Participants(ctx context.Context, q pg.Querier) ([]tenant.Participant, error) {
-	rows, err := q.Query(ctx, `SELECT name, actions, needs_drain, timeout_seconds FROM participants ORDER BY name`)
+	rows, err := q.Query(ctx, `SELECT name, actions, needs_drain, read_only, timeout_seconds FROM participants ORDER BY name`)
 	if err != nil {
 		return nil, fmt.Errorf("list participants: %w", err)
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (p tenant.Participant, err error) {
 		var seconds int
-		err = row.Scan(&p.Name, &p.Actions, &p.NeedsDrain, &seconds)
+		err = row.Scan(&p.Name, &p.Actions, &p.NeedsDrain, &p.ReadOnly, &seconds)
 		p.Timeout = time.Duration(seconds) * time.Second
 		return p, err
 	})
@@ -161,9 +161,9 @@ func Participants(ctx context.Context, q pg.Querier) ([]tenant.Participant, erro
 
 // SaveParticipant adds a participant or replaces it.
 func SaveParticipant(ctx context.Context, q pg.Querier, p tenant.Participant) error {
-	_, err := q.Exec(ctx, `INSERT INTO participants (name, actions, needs_drain, timeout_seconds) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (name) DO UPDATE SET actions = $2, needs_drain = $3, timeout_seconds = $4`,
-		p.Name, p.Actions, p.NeedsDrain, int(p.Timeout/time.Second))
+	_, err := q.Exec(ctx, `INSERT INTO participants (name, actions, needs_drain, read_only, timeout_seconds) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (name) DO UPDATE SET actions = $2, needs_drain = $3, read_only = $4, timeout_seconds = $5`,
+		p.Name, p.Actions, p.NeedsDrain, p.ReadOnly, int(p.Timeout/time.Second))
 	return err
 }
 
@@ -204,12 +204,4 @@ const ViolationType = "tenure.lifecycle.compliance.violation.v1"
 func CountViolations(ctx context.Context, q pg.Querier) (n int64, err error) {
 	err = q.QueryRow(ctx, `SELECT count(*) FROM log WHERE type = '`+ViolationType+`'`).Scan(&n)
 	return n, err
-}
-
-// CountFunnel returns how many tenants ever signed up, and how many of them became active.
-func CountFunnel(ctx context.Context, q pg.Querier) (signedUp, activated int64, err error) {
-	err = q.QueryRow(ctx, `SELECT count(DISTINCT stream) FILTER (WHERE type = 'tenure.lifecycle.tenant.registered.v1'),
-		count(DISTINCT stream) FILTER (WHERE type = 'tenure.lifecycle.tenant.activated.v1')
-		FROM log WHERE type IN ('tenure.lifecycle.tenant.registered.v1', 'tenure.lifecycle.tenant.activated.v1')`).Scan(&signedUp, &activated)
-	return signedUp, activated, err
 }

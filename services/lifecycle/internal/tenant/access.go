@@ -63,11 +63,18 @@ func (s State) home() (StateName, []events.Block) {
 }
 
 func graceEnd(g *Grace) *time.Time {
-	if g == nil || g.EndsAt.IsZero() {
+	if g == nil {
 		return nil
 	}
-	ends := g.EndsAt
-	return &ends
+	return moment(g.EndsAt)
+}
+
+// moment is how events write a time that may be absent.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // grace is how long this tenant may owe money with its access open.
@@ -212,25 +219,10 @@ func resume(d *decision, _ *events.Resume) error {
 	return nil
 }
 
-// checkUsage lets the over_limit block follow the stored usage, where the state has room for it.
-func checkUsage(d *decision, _ *CheckUsage) error {
-	blocks := d.limitBlocks(d.state.Plan, true)
-	was, is := d.state.Blocked(BlockOverLimit), slices.ContainsFunc(blocks, func(b events.Block) bool { return !closing(b) })
-	if ok, _ := allows(d.state, CmdCheckUsage); !ok || was == is {
-		return nil
-	}
-	if is {
-		d.stay(CmdCheckUsage, &events.BlockAdded{Block: BlockOverLimit, Blocks: blocks})
-		return nil
-	}
-	d.stay(CmdCheckUsage, &events.BlockLifted{Block: BlockOverLimit, Blocks: blocks})
-	return nil
-}
-
 // limitBlocks are the blocks on a plan: over_limit goes when the stored usage fits, and comes, if it may, when not.
 func (d *decision) limitBlocks(plan string, mayCome bool) []events.Block {
 	p, _ := d.plan(plan)
-	limits := p.Limits
+	limits := d.state.Limits(p)
 	limits.Queries = 0 // queries are over when the month is: they are limited by quota, not by a block
 	over := len(d.cmd.Facts.Usage.Over(limits)) > 0
 	switch {

@@ -18,6 +18,7 @@ const (
 	CmdDowngrade         = "downgrade"
 	CmdCancelChange      = "cancel_change"
 	CmdConvertTrial      = "convert_trial"
+	CmdConfigure         = "configure"
 	CmdSuspend           = "suspend"
 	CmdResume            = "resume"
 	CmdExport            = "export"

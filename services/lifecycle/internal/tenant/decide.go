@@ -66,6 +66,7 @@ func init() {
 		CmdSuspend:          with(suspend),
 		CmdResume:           with(resume),
 		CmdCheckUsage:       with(checkUsage),
+		CmdConfigure:        with(configure),
 		CmdExempt:           with(exempted),
 		CmdEndExemption:     with(endExemption),
 
@@ -173,6 +174,7 @@ func (d *decision) emit(to StateName, p change) {
 	}
 	d.state = Evolve(d.state, events.Event{Sequence: d.state.Version + 1, Time: d.cmd.Now}, p)
 	c.To = d.state.Status() // a running export shows in it
+	c.ReadOnlyUntil = moment(d.state.ReadOnlyUntil())
 	d.out = append(d.out, p)
 }
 
@@ -187,6 +189,8 @@ func reason(c Command) string {
 	case *events.Upgrade:
 		said = p.Reason
 	case *events.Downgrade:
+		said = p.Reason
+	case *events.Configure:
 		said = p.Reason
 	case *events.Suspend:
 		said = p.Reason

@@ -10,6 +10,14 @@ import (
 // Evolve applies e to s. p is e's data, decoded by the caller, who needs it anyhow. Events that this build does not
 // know still move the version and, by their to_state, the state.
 func Evolve(s State, e events.Event, p events.Payload) State {
+	next := evolve(s, e, p)
+	if _, configured := p.(*events.ConfigChanged); configured || next.Plan != s.Plan {
+		next.ConfigVersion = next.Version
+	}
+	return next
+}
+
+func evolve(s State, e events.Event, p events.Payload) State {
 	before := s
 	if e.Subject != "" {
 		s.ID = e.Subject
@@ -114,6 +122,11 @@ func Evolve(s State, e events.Event, p events.Payload) State {
 			s.Grace = grace(p.GraceEndsAt)
 		}
 
+	case *events.ConfigChanged:
+		s.Config = p.Config
+	case *events.MilestoneReached:
+		s.Reached = append(slices.Clip(s.Reached), p.Milestone)
+
 	case *events.ExportRequested:
 		s.Export = &Export{ID: p.ExportID, RequestedAt: at}
 		s.RecentExports = append(since(s.RecentExports, p.CountedSince), at)
@@ -203,7 +216,7 @@ func reborn(s State, p *events.TenantReborn, at time.Time) State {
 func ended(s State) State {
 	return State{
 		ID: s.ID, Name: s.Name, Version: s.Version, Plan: s.Plan, Region: s.Region, GDPR: s.GDPR,
-		Generation: s.Generation, CreatedAt: s.CreatedAt, Deletion: s.Deletion,
+		Generation: s.Generation, CreatedAt: s.CreatedAt, Deletion: s.Deletion, ConfigVersion: s.ConfigVersion,
 	}
 }
 

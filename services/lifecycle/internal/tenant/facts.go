@@ -30,7 +30,9 @@ type Participant struct {
 	Name       string
 	Actions    []string
 	NeedsDrain bool
-	Timeout    time.Duration // zero: Policy.StepTimeout
+	// ReadOnly: its switch can do without writes only, so that the gate closes them for as long.
+	ReadOnly bool
+	Timeout  time.Duration // zero: Policy.StepTimeout
 }
 
 // Policy is what the operator set, already picked for this tenant's region and plan.

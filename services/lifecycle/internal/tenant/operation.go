@@ -28,7 +28,14 @@ const (
 	actionErase     = "erase"
 	actionVerify    = "verify"
 	actionCertify   = "certify"
+	actionApply     = "apply"
 )
+
+// Gates takes part in plan changes while a gate is there: its step is done when every gate has the new plan.
+const Gates = "gates"
+
+// GatesActions are what gates do.
+var GatesActions = []string{actionApply}
 
 // Tenure's own services that take part in steps without being registered.
 const (
@@ -87,6 +94,7 @@ type Step struct {
 	Action      string     `json:"action"`
 	Phase       int        `json:"phase"`
 	Timeout     int        `json:"timeout"` // seconds
+	ReadOnly    bool       `json:"read_only,omitempty"`
 	Status      StepStatus `json:"status"`
 	// Undo: the step is being taken back; Status and Attempt are those of the way back.
 	Undo    bool `json:"undo,omitempty"`
@@ -127,7 +135,7 @@ func newLease(plan events.OperationPlan, epoch int64, returnTo StateName) *Opera
 	for _, p := range plan.Steps {
 		st := Step{
 			ID: p.ID, Participant: p.Participant, Action: p.Action, Phase: p.Phase, Timeout: p.TimeoutSeconds,
-			Status: StepPending,
+			ReadOnly: p.ReadOnly, Status: StepPending,
 		}
 		if p.Phase == 0 {
 			st.Status = StepDone

@@ -56,8 +56,8 @@ func upgrade(d *decision, p *events.Upgrade) error {
 	// What was archived for want of room comes back before the old plan's resources are released: from there on there is
 	// no way back.
 	d.move(CmdUpgrade, Upgrading, &events.UpgradeStarted{Operation: d.planned(d.cmd.NewID, OpUpgrade, from, to.Name, nil,
-		d.each(actionProvision), d.each(actionDrain), d.bill(from, to.Name), d.each(actionSwitch), d.each(actionRestore),
-		d.each(actionRelease))})
+		d.each(actionProvision), d.each(actionDrain), d.bill(from, to.Name), d.each(actionSwitch), d.each(actionApply),
+		d.each(actionRestore), d.each(actionRelease))})
 	d.advance()
 	return nil
 }
@@ -105,7 +105,7 @@ func downgrade(d *decision, p *events.Downgrade) error {
 	case !slices.Contains([]string{resolveRefuse, resolveFreeze, resolveArchive}, resolution):
 		return d.refuse(CodeInvalidArgument, "resolution must be refuse, freeze or archive, not %q", resolution)
 	}
-	if v := d.cmd.Facts.Usage.Over(to.Limits); len(v) > 0 && resolution == resolveRefuse {
+	if v := d.cmd.Facts.Usage.Over(d.state.Limits(to)); len(v) > 0 && resolution == resolveRefuse {
 		return d.unfit(to.Name, "shrink it, or choose the resolution freeze or archive", v)
 	}
 	if err := d.tooLate(); err != nil {
@@ -164,7 +164,7 @@ func (d *decision) beginDowngrade() {
 		d.stay(cmdDropChange, dropped)
 		return
 	}
-	if over := d.cmd.Facts.Usage.Over(plan.Limits); p.Resolution == resolveRefuse && len(over) > 0 {
+	if over := d.cmd.Facts.Usage.Over(d.state.Limits(plan)); p.Resolution == resolveRefuse && len(over) > 0 {
 		dropped.Reason, dropped.Violations = misfit(p.Plan, over), over
 		d.stay(cmdDropChange, dropped)
 		return
@@ -179,7 +179,7 @@ func (d *decision) startDowngrade(command, id, to, resolution string) {
 		archive = d.each(actionArchive)
 	}
 	op := d.planned(id, OpDowngrade, from, to, nil,
-		d.each(actionProvision), archive, d.each(actionDrain), d.bill(from, to), d.each(actionSwitch), d.each(actionRelease))
+		d.each(actionProvision), archive, d.each(actionDrain), d.bill(from, to), d.each(actionSwitch), d.each(actionApply), d.each(actionRelease))
 	d.move(command, Downgrading, &events.DowngradeStarted{Operation: op, Resolution: resolution})
 	d.advance()
 }

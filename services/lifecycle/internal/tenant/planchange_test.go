@@ -208,7 +208,7 @@ func TestDowngradeThatDoesNotFit(t *testing.T) {
 
 	// Room lifts the block, whether it is made or bought.
 	w.facts.Usage.Documents, w.facts.Usage.StorageGB = 50, 0.1
-	w.do(CmdCheckUsage, &CheckUsage{}, "block.lifted")
+	w.do(CmdCheckUsage, &CheckUsage{}, "block.lifted", "milestone.reached", "milestone.reached")
 	w.facts.Usage.Documents = 51
 	w.do(CmdCheckUsage, &CheckUsage{}, "block.added")
 	w.do(CmdCheckUsage, &CheckUsage{})

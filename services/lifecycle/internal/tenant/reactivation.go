@@ -25,7 +25,7 @@ func reactivate(d *decision, p *events.Reactivate) error {
 	if d.state.Name == Deleted {
 		return d.beBorn(plan, restore)
 	}
-	if over := d.cmd.Facts.Usage.Over(plan.Limits); restore && plan.Name != d.state.Plan && len(over) > 0 {
+	if over := d.cmd.Facts.Usage.Over(d.state.Limits(plan)); restore && plan.Name != d.state.Plan && len(over) > 0 {
 		return d.unfit(plan.Name, "choose a plan that has room", over)
 	}
 	if d.byTenant() && slices.ContainsFunc(d.state.Blocks, imposed) {

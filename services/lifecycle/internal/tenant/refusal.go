@@ -83,7 +83,7 @@ func (r *Refusal) Error() string { return r.Message }
 // Event records the refusal in the tenant's log.
 func (r *Refusal) Event(s State, command string) *events.CommandRefused {
 	return &events.CommandRefused{
-		Change:  events.Change{From: s.Status(), To: s.Status(), Reason: r.Message},
+		Change:  events.Change{From: s.Status(), To: s.Status(), Reason: r.Message, ReadOnlyUntil: moment(s.ReadOnlyUntil())},
 		Command: command, Code: r.Code, Message: r.Message, Allowed: r.Allowed, Violations: r.Violations,
 	}
 }

@@ -44,7 +44,9 @@ func (d *decision) each(action string) []events.StepPlan {
 			takesPart = p.NeedsDrain
 		}
 		if takesPart {
-			out = append(out, d.stepOf(p.Name, action, p.Timeout))
+			step := d.stepOf(p.Name, action, p.Timeout)
+			step.ReadOnly = p.ReadOnly && action == actionSwitch
+			out = append(out, step)
 		}
 	}
 	return out

@@ -79,6 +79,12 @@ type State struct {
 	Deletion       *Deletion       `json:"deletion,omitempty"`
 	QueuedDeletion *QueuedDeletion `json:"queued_deletion,omitempty"`
 
+	// Config is what is set for this tenant beside its plan, ConfigVersion the version that changed it or the plan last.
+	Config        events.TenantConfig `json:"config,omitzero"`
+	ConfigVersion int64               `json:"config_version,omitempty"`
+	// Reached are the milestones of this life.
+	Reached []string `json:"reached,omitempty"`
+
 	// Lease is the one operation that excludes others; Export the one running export, which excludes only a second.
 	Lease  *Operation `json:"lease,omitempty"`
 	Export *Export    `json:"export,omitempty"`
@@ -150,6 +156,36 @@ func (s State) Status() string {
 
 // NeedsOperator reports whether an operation can go neither forward nor back by itself.
 func (s State) NeedsOperator() bool { return s.Lease != nil && s.Lease.Status == LeaseStuck }
+
+// ReadOnlyUntil is when a step that allows no writes is over at the latest; zero when none is under way. Between two tries
+// of it the tenant stays read-only: the data is half-way.
+func (s State) ReadOnlyUntil() (until time.Time) {
+	if s.Lease == nil {
+		return until
+	}
+	for _, st := range s.Lease.Steps {
+		underWay := st.Status == StepRunning || st.Status == StepWaiting
+		if st.ReadOnly && underWay && st.Deadline.After(until) {
+			until = st.Deadline
+		}
+	}
+	return until
+}
+
+// GatePlan is the plan that gates go by: while a plan change waits for them, the one that they were asked to take in.
+func (s State) GatePlan() string {
+	if s.Lease == nil {
+		return s.Plan
+	}
+	i := slices.IndexFunc(s.Lease.Steps, func(st Step) bool { return st.Action == actionApply })
+	switch {
+	case i < 0 || !s.Lease.Steps[i].asked():
+		return s.Plan
+	case s.Lease.Steps[i].Undo:
+		return s.Lease.FromPlan
+	}
+	return s.Lease.ToPlan
+}
 
 // Blocked reports whether a block of this kind is there.
 func (s State) Blocked(kind string) bool {

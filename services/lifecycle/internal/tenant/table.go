@@ -51,7 +51,9 @@ var (
 	exemptable = states{
 		Provisioning, ProvisioningFailed, Trialing, Active, Upgrading, Downgrading, PastDue, Suspended, Deleting,
 	}
-	living = states{
+	// configurable states are those of a tenant that was set up and does not leave for good.
+	configurable = states{Trialing, Active, Upgrading, Downgrading, PastDue, Suspended, Reactivating, Deleting}
+	living       = states{
 		PendingPayment, Provisioning, ProvisioningFailed, Trialing, Active, Upgrading, Downgrading,
 		PastDue, Suspended, Reactivating, Deleting, Purging,
 	}
@@ -127,6 +129,8 @@ var rules = []rule{
 	{states{Suspended}, CmdResume, barred, states{Reactivating}, "reactivation.started"},
 	{slices.Concat(states{Suspended}, open), CmdCheckUsage, "", nil, "block.added"},
 	{slices.Concat(states{Suspended}, open), CmdCheckUsage, "", nil, "block.lifted"},
+	{slices.Concat(states{Suspended}, open), CmdCheckUsage, "", nil, "milestone.reached"},
+	{configurable, CmdConfigure, "", nil, "config.changed"},
 	{open, cmdApplyBlocks, "", states{Suspended}, "tenant.suspended"},
 	{states{Trialing, Active}, cmdApplyBlocks, "", states{PastDue}, "payment.past_due"},
 	{exemptable, CmdExempt, notExempt, nil, "tenant.exempted"},
@@ -218,14 +222,14 @@ var guards = map[string]guard{
 // public are the commands of AllowedCommands, sorted. confirm_payment and convert_trial are not among them: whoever
 // sends them, billing alone can say that there was a payment.
 var public = []string{
-	CmdAbandon, CmdCancelChange, CmdCancelDeletion, CmdCancelExport, CmdCancelSignup, CmdDelete, CmdDowngrade,
+	CmdAbandon, CmdCancelChange, CmdCancelDeletion, CmdCancelExport, CmdCancelSignup, CmdConfigure, CmdDelete, CmdDowngrade,
 	CmdEndExemption, CmdExempt, CmdExport, CmdPlaceHold, CmdReactivate, CmdRegister, CmdReleaseHold, CmdResume, CmdRetryOperation, CmdRetryProvisioning,
 	CmdSuspend, CmdUpgrade,
 }
 
 // operatorOnly are the commands that no tenant may send about itself.
 var operatorOnly = map[string]bool{
-	CmdAbandon: true, CmdEndExemption: true, CmdExempt: true, CmdPlaceHold: true, CmdReleaseHold: true, CmdResume: true, CmdRetryOperation: true,
+	CmdAbandon: true, CmdConfigure: true, CmdEndExemption: true, CmdExempt: true, CmdPlaceHold: true, CmdReleaseHold: true, CmdResume: true, CmdRetryOperation: true,
 	CmdRetryProvisioning: true, CmdSuspend: true,
 }
 

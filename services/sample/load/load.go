@@ -1,8 +1,8 @@
 // Package load uses a running sample as its customers' programs do, at a steady rate, and holds it to account: which
 // requests failed, how long each took, and whether everything that was written is there, once.
 //
-//	l, err := load.New(ctx, load.Config{URL: url, Tenant: "acme", Workers: 8, Rate: 100})
-//	err = l.Fill(ctx, 1<<30, progress)
+//	l := load.New(load.Config{URL: url, Tenant: "acme", Workers: 8, Rate: 100})
+//	err := l.Fill(ctx, 1<<30, progress)
 //	err = l.Start(ctx)
 //	... // change plans
 //	l.Stop()
@@ -36,8 +36,8 @@ type Load struct {
 	begin   time.Time
 	stop    context.CancelFunc
 	workers sync.WaitGroup
-	// filled is the last document before those that Fill makes, first the last before those that the workers write.
-	filled, first string
+	filled  int64  // documents made by Fill
+	first   string // the last document before those that the workers write
 
 	mu      sync.Mutex
 	written []string // the documents' ids
@@ -55,48 +55,39 @@ type Report struct {
 }
 
 const (
-	// searched is in some documents that lie before all others, so that a search is as quick in a gigabyte as without.
-	searched = "needle"
-	// needles are as many as one search returns.
-	needles = 20
-	// documentBytes and portion shape what Fill makes: not more than the plans' limits of documents allow, and not more in
-	// one request than takes a second or two.
+	// documentBytes and portion shape what Fill makes: not more documents than the plans allow, and not more in one request
+	// than takes a second or two.
 	documentBytes = 32 << 10
 	portion       = 16 << 20
+	// searched is in the name of all that Fill makes.
+	searched = "seed"
+	// found is how many documents a search returns at most.
+	found = 20
 )
 
-// New writes what the workers will search for. The tenant must be new.
-func New(ctx context.Context, cfg Config) (*Load, error) {
-	l := &Load{cfg: cfg, http: &http.Client{
+// New makes a load for a tenant without documents.
+func New(cfg Config) *Load {
+	return &Load{cfg: cfg, http: &http.Client{
 		Timeout:   time.Minute,
 		Transport: &http.Transport{MaxIdleConnsPerHost: cfg.Workers},
 	}}
-	for i := range needles {
-		var err error
-		if l.filled, err = l.write(ctx, fmt.Sprintf("%s %d", searched, i)); err != nil {
-			return nil, err
-		}
-	}
-	return l, nil
 }
 
-// Fill makes documents of so many bytes in all, and tells how many there are so far.
+// Fill makes documents of so many bytes in all, and tells how many bytes there are so far.
 func (l *Load) Fill(ctx context.Context, bytes int64, progress func(done int64)) error {
-	for done := int64(0); done < bytes; {
-		n := min(portion, bytes-done) / documentBytes
+	for all := bytes / documentBytes; l.filled < all; {
+		n := min(portion/documentBytes, all-l.filled)
 		seed := map[string]int64{"documents": n, "bytes_each": documentBytes}
 		if err := l.call(ctx, http.MethodPost, "/seed", seed, nil); err != nil {
 			return err
 		}
-		if done += n * documentBytes; n == 0 {
-			return nil // less than a document is left
-		}
-		progress(done)
+		l.filled += n
+		progress(l.filled * documentBytes)
 	}
 	return nil
 }
 
-// Start lets the workers begin. They go on until Stop, or until ctx ends.
+// Start lets the workers begin on a tenant that was filled. They go on until Stop, or until ctx ends.
 func (l *Load) Start(ctx context.Context) error {
 	var err error
 	if l.first, err = l.write(ctx, "the first"); err != nil {
@@ -127,25 +118,25 @@ func (l *Load) Report() Report {
 
 // Check looks for every document that a worker has written. It must be there once, and nothing else may be.
 func (l *Load) Check(ctx context.Context) error {
-	found := map[string]int{}
+	there := map[string]int{}
 	for after := l.first; after != ""; {
 		p, err := l.read(ctx, after, 1000)
 		if err != nil {
 			return err
 		}
 		for _, d := range p.Items {
-			found[d.ID]++
+			there[d.ID]++
 		}
 		after = p.NextCursor
 	}
 	for _, id := range l.written {
-		if found[id] != 1 {
-			return fmt.Errorf("document %s was written once and is there %d times", id, found[id])
+		if there[id] != 1 {
+			return fmt.Errorf("document %s was written once and is there %d times", id, there[id])
 		}
-		delete(found, id)
+		delete(there, id)
 	}
-	if len(found) > 0 {
-		return fmt.Errorf("%d documents are there that nobody was told of", len(found))
+	if len(there) > 0 {
+		return fmt.Errorf("%d documents are there that nobody was told of", len(there))
 	}
 	return nil
 }

@@ -66,10 +66,7 @@ func run(t *testing.T, s *store, meanwhile func()) (*load.Load, load.Report) {
 	t.Helper()
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	l, err := load.New(t.Context(), load.Config{URL: server.URL, Tenant: "acme", Workers: 3, Rate: 1000})
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := load.New(load.Config{URL: server.URL, Tenant: "acme", Workers: 3, Rate: 1000})
 	if err := l.Fill(t.Context(), 1<<20, func(int64) {}); err != nil {
 		t.Fatal(err)
 	}

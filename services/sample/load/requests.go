@@ -14,7 +14,7 @@ import (
 // work sends every request of one worker when it is due, or as soon as the one before it has ended.
 func (l *Load) work(ctx context.Context, worker int) {
 	interval := time.Second / time.Duration(l.cfg.Rate)
-	cursor := l.filled
+	cursor := ""
 	for n := worker; ; n += l.cfg.Workers {
 		due := l.begin.Add(time.Duration(n) * interval)
 		select {
@@ -50,9 +50,7 @@ func (l *Load) request(ctx context.Context, n int, cursor *string) error {
 	if err != nil {
 		return err
 	}
-	if *cursor = p.NextCursor; *cursor == "" {
-		*cursor = l.filled
-	}
+	*cursor = p.NextCursor
 	return nil
 }
 
@@ -87,8 +85,8 @@ func (l *Load) search(ctx context.Context) error {
 	if err := l.call(ctx, http.MethodPost, "/query", query, &out); err != nil {
 		return err
 	}
-	if len(out.Results) != needles {
-		return fmt.Errorf("a search found %d documents, not %d", len(out.Results), needles)
+	if want := min(found, l.filled); len(out.Results) != int(want) {
+		return fmt.Errorf("a search found %d documents, not %d", len(out.Results), want)
 	}
 	return nil
 }

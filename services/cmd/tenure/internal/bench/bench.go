@@ -1,6 +1,6 @@
 // Package bench measures the pipeline end to end (a command published on JetStream -> decided -> in the log -> its event
-// received) beside what the machine itself can do in the same run, and what happens around a payment. Absolute figures
-// move between machines: quote the ratios.
+// received) beside what the machine itself can do in the same run, what happens around a payment, and what a tenant notices
+// of a plan change. Absolute figures move between machines: quote the ratios.
 package bench
 
 import (
@@ -23,7 +23,9 @@ type Options struct {
 	Tenants, Commands int
 	// SyncAlways makes the pipeline's JetStream sync each write: safe from power loss.
 	SyncAlways bool
-	Out        io.Writer
+	// MoveGB is how much data the plan changes under load move, in GB.
+	MoveGB float64
+	Out    io.Writer
 }
 
 // Pipeline measures on servers of its own in a temporary directory.
@@ -116,7 +118,7 @@ func (l latencies) at(q float64) time.Duration {
 }
 
 func (l latencies) String() string {
-	return fmt.Sprintf("p50 %8s   p99 %8s   max %8s", ms(l.at(0.5)), ms(l.at(0.99)), ms(l.at(1)))
+	return fmt.Sprintf("p50 %8s   p95 %8s   p99 %8s   max %8s", ms(l.at(0.5)), ms(l.at(0.95)), ms(l.at(0.99)), ms(l.at(1)))
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)) }

@@ -19,16 +19,17 @@ var sections = []struct {
 }{
 	{"pipeline", bench.Pipeline},
 	{"money", bench.Money},
+	{"access", bench.Access},
 }
 
 func newBench() *cobra.Command {
 	var o bench.Options
 	var profile string
 	cmd := &cobra.Command{
-		Use:       "bench [pipeline] [money]",
-		Short:     "Measure the pipeline beside what this machine can do, and what happens around a payment",
+		Use:       "bench [pipeline] [money] [access]",
+		Short:     "Measure the pipeline beside what this machine can do, what happens around a payment, and what a plan change interrupts",
 		Args:      cobra.OnlyValidArgs,
-		ValidArgs: []string{"pipeline", "money"},
+		ValidArgs: []string{"pipeline", "money", "access"},
 		RunE: func(cmd *cobra.Command, chosen []string) error {
 			o.Out = cmd.OutOrStdout()
 			if profile == "" {
@@ -49,6 +50,7 @@ func newBench() *cobra.Command {
 	flags := cmd.Flags()
 	flags.IntVar(&o.Tenants, "tenants", 10_000, "tenants that take turns")
 	flags.IntVar(&o.Commands, "commands", 200_000, "commands sent at saturation")
+	flags.Float64Var(&o.MoveGB, "move-gb", 1, "data that the plan changes under load move, in GB; 1 takes some minutes")
 	flags.StringVar(&profile, "cpuprofile", "", "write a CPU profile to this file (go tool pprof)")
 	flags.BoolVar(&o.SyncAlways, "sync-always", false, "let JetStream sync every write: safe from power loss")
 	return cmd

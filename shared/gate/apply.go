@@ -16,7 +16,14 @@ type change struct {
 	Blocks        []events.Block      `json:"blocks"`
 	Plan          string              `json:"plan"`
 	Config        events.TenantConfig `json:"config"`
+	// Of a step that is asked for.
+	StepID      string `json:"step_id"`
+	Participant string `json:"participant"`
+	ToPlan      string `json:"to_plan"`
 }
+
+// participant is the name under which all gates take part in plan changes: their step is to take the new plan in.
+const participant = "gates"
 
 // stated are the parts that something says anew.
 type stated struct{ plan, blocks, config bool }
@@ -45,17 +52,21 @@ var states = map[string]stated{
 	"config.changed":        {config: true},
 }
 
-// apply takes one lifecycle event in. One that names no state changes nothing: the refusal of a command for a tenant that
-// does not exist.
-func (r *replica) apply(e events.Event) error {
+// apply takes one lifecycle event in, and returns the step that gates are asked for by it. One that names no state changes
+// nothing: the refusal of a command for a tenant that does not exist.
+func (r *replica) apply(e events.Event) (step string, err error) {
 	var c change
 	if err := json.Unmarshal(e.Data, &c); err != nil {
-		return fmt.Errorf("gate: event %s: %w", e.ID, err)
+		return "", fmt.Errorf("gate: event %s: %w", e.ID, err)
 	}
 	if c.To == "" {
-		return nil
+		return "", nil
 	}
-	return r.learn(e.Subject, e.Sequence, BlocksOf(c.Blocks), c, states[e.Name()])
+	says := states[e.Name()]
+	if e.Name() == "step.requested" && c.Participant == participant {
+		says.plan, c.Plan, step = true, c.ToPlan, c.StepID
+	}
+	return step, r.learn(e.Subject, e.Sequence, BlocksOf(c.Blocks), c, says)
 }
 
 // restore takes in what a snapshot says of a tenant.

@@ -13,7 +13,7 @@ import (
 
 const (
 	// probePeriod is how often the gate asks the bus how far it is.
-	probePeriod = time.Second
+	probePeriod = BeatPeriod
 	// retryPeriod is how long the gate leaves a bus alone that did not answer.
 	retryPeriod = 250 * time.Millisecond
 )
@@ -59,7 +59,8 @@ func (g *Gate) follow(ctx context.Context, source source) error {
 	if err != nil {
 		return err
 	}
-	r := &reading{source: source, stream: at.made, apply: g.apply, broken: make(chan struct{})}
+	r := &reading{source: source, stream: at.made, broken: make(chan struct{})}
+	r.apply = func(d delivery) { g.apply(d, source) }
 	r.cursor = g.beginning(ctx, source, at)
 	if r.consumer, err = source.consume(ctx, r.cursor, r.take); err != nil {
 		return err
@@ -87,13 +88,24 @@ func (g *Gate) beginning(ctx context.Context, source source, at position) uint64
 
 // apply takes one event in. What cannot be read is logged and passed over: one broken event must not keep every tenant's
 // later ones out.
-func (g *Gate) apply(d delivery) {
+func (g *Gate) apply(d delivery, source source) {
+	var step string
 	e, err := events.Decode(d.header, d.data)
 	if err == nil {
-		err = g.replica.apply(e)
+		step, err = g.replica.apply(e)
 	}
 	if err != nil {
 		g.cfg.Log.Error("gate: event passed over", "sequence", d.sequence, "error", err)
+	}
+	if step != "" {
+		g.signal(source, step)
+	}
+}
+
+// signal says that this gate lives and, if step is not empty, that it has taken it in. What is lost is asked for again.
+func (g *Gate) signal(source source, step string) {
+	if err := source.signal(Signal{Gate: g.id, Step: step}); err != nil {
+		g.cfg.Log.Debug("gate: signal not sent", "error", err)
 	}
 }
 
@@ -113,6 +125,7 @@ func (g *Gate) watch(ctx context.Context, r *reading) error {
 			return nil
 		case err == nil:
 			g.freshSince(began)
+			g.signal(r.source, "") // a gate that does not know all must not keep plan changes waiting
 			period = probePeriod
 		case errors.Is(err, errLost), errors.Is(err, errNewOne):
 			return err

@@ -11,6 +11,7 @@ package gate
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -46,7 +47,9 @@ type Config struct {
 
 // Gate is safe for concurrent use. Until Run has caught up with the bus for the first time it refuses everything.
 type Gate struct {
-	cfg      Config
+	cfg Config
+	// id is this gate's among all that live.
+	id       string
 	limits   map[string]Limits
 	replica  *replica
 	refusals refusals
@@ -72,7 +75,7 @@ func New(cfg Config) *Gate {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	g := &Gate{cfg: cfg, limits: map[string]Limits{}, replica: newReplica(), refusals: newRefusals()}
+	g := &Gate{cfg: cfg, id: rand.Text(), limits: map[string]Limits{}, replica: newReplica(), refusals: newRefusals()}
 	for _, p := range cfg.Plans {
 		g.limits[p.Name] = limitsOf(p.Limits)
 	}

@@ -32,7 +32,7 @@ func filled(t testing.TB, n int) (*Gate, []string) {
 	for i := range ids {
 		ids[i] = fmt.Sprintf("tenant-%08d", i)
 		e := lifecycleEvent(t, ids[i], 1, &events.TenantActivated{Change: moved("active"), Plan: "starter"})
-		if err := g.replica.apply(e); err != nil {
+		if _, err := g.replica.apply(e); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -88,6 +88,14 @@ func (j *jetStream) snapshot(ctx context.Context, page SnapshotRequest) (s Snaps
 	return s, nil
 }
 
+func (j *jetStream) signal(s Signal) error {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return j.conn.Publish(SignalSubject(s.Gate), data)
+}
+
 // consume makes a consumer of the gate's own, in the server's memory and without acknowledgements: it is read once, and a
 // lost one is replaced. jetstream's ordered consumer does nearly the same, but cannot be asked or stopped while the bus is
 // away.

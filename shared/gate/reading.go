@@ -16,6 +16,8 @@ type source interface {
 	newest(ctx context.Context, tenant string) (uint64, error)
 	// snapshot asks the lifecycle for one page of records.
 	snapshot(ctx context.Context, page SnapshotRequest) (Snapshot, error)
+	// signal tells whoever listens something about this gate.
+	signal(s Signal) error
 	// consume hands over the events behind a sequence of the stream, in order and by one goroutine. From 0 it may leave out
 	// all but the newest event of each type and tenant.
 	consume(ctx context.Context, after uint64, take func(delivery)) (consumer, error)

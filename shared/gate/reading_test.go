@@ -26,6 +26,9 @@ type fakeBus struct {
 	lost      map[int]bool
 	consumers int
 	changed   chan struct{}
+	// signals are what the gate said of itself, but for its beats.
+	signals []Signal
+	beats   int
 }
 
 func newFakeBus(t *testing.T) *fakeBus {
@@ -81,6 +84,20 @@ func (b *fakeBus) snapshot(_ context.Context, page SnapshotRequest) (s Snapshot,
 		}
 	}
 	return s, nil
+}
+
+func (b *fakeBus) signal(s Signal) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.away {
+		return errAway
+	}
+	if s.Step == "" {
+		b.beats++
+	} else {
+		b.signals = append(b.signals, s)
+	}
+	return nil
 }
 
 func (b *fakeBus) consume(ctx context.Context, after uint64, take func(delivery)) (consumer, error) {

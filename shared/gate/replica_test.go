@@ -23,7 +23,7 @@ func moved(to string) events.Change { return events.Change{To: to} }
 
 func mustApply(t *testing.T, r *replica, e events.Event) {
 	t.Helper()
-	if err := r.apply(e); err != nil {
+	if _, err := r.apply(e); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -93,7 +93,7 @@ func TestReplicaLearnsNoTenantFromARefusal(t *testing.T) {
 func TestReplicaReportsBrokenData(t *testing.T) {
 	r := newReplica()
 	for _, data := range []string{`[]`, `{"to_state":"active","blocks":7}`} {
-		err := r.apply(events.Event{ID: "acme.1", Subject: "acme", Sequence: 1, Data: json.RawMessage(data)})
+		_, err := r.apply(events.Event{ID: "acme.1", Subject: "acme", Sequence: 1, Data: json.RawMessage(data)})
 		if err == nil {
 			t.Errorf("%s was applied", data)
 		}

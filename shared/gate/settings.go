@@ -3,7 +3,6 @@ package gate
 import (
 	"maps"
 	"math"
-	"slices"
 
 	"tenure/shared/events"
 	"tenure/shared/plans"
@@ -56,7 +55,7 @@ func (g *Gate) Settings(tenant string) (Settings, bool) {
 	plan, _ := g.cfg.Plans.Find(name)
 	return Settings{
 		Version: int64(max(known.planAt, own.at)), Plan: name, Values: own.Values,
-		Limits: g.limitsWith(name, own.TenantConfig), Features: featuresWith(plan.Features, own.Features),
+		Limits: g.limitsWith(name, own.TenantConfig), Features: own.FeaturesWith(plan.Features),
 	}, known.known()
 }
 
@@ -92,14 +91,4 @@ func (g *Gate) limitsWith(plan string, own events.TenantConfig) Limits {
 		}
 	}
 	return limits
-}
-
-func featuresWith(features []string, own map[string]bool) []string {
-	has := map[string]bool{}
-	for _, feature := range features {
-		has[feature] = true
-	}
-	maps.Copy(has, own)
-	maps.DeleteFunc(has, func(_ string, on bool) bool { return !on })
-	return slices.Sorted(maps.Keys(has))
 }

@@ -18,15 +18,20 @@ func environment() (runner.Environ, error) {
 	if err := environ.ReadSecretFiles(); err != nil {
 		return nil, err
 	}
-	if path := environ["TENURE_DATAMAP"]; path != "" {
-		abs, err := filepath.Abs(path)
-		if err != nil {
-			return nil, fmt.Errorf("TENURE_DATAMAP: %w", err)
+	for _, name := range []string{"TENURE_DATAMAP", "TENURE_PLANS"} {
+		if path := environ[name]; path != "" {
+			abs, err := filepath.Abs(path)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			environ[name] = abs
 		}
-		environ["TENURE_DATAMAP"] = abs
 	}
 	return environ, nil
 }
+
+// impatient are defaults for a Stripe that is simulated: its clock is moved by months in a moment, and it has no limits.
+var impatient = map[string]string{"TENURE_USAGE_REPORT_INTERVAL": "1s", "TENURE_STRIPE_RATE": "0"}
 
 // connect points the services to the stack's parts and to each other. What the caller's environment says about them is
 // overruled: it may be about another Tenure.
@@ -41,6 +46,11 @@ func connect(environ runner.Environ, stack *devstack.Stack, opts Options) error 
 			return fmt.Errorf("write the sample's data map: %w", err)
 		}
 		environ["TENURE_DATAMAP"] = path
+	}
+	for name, value := range impatient {
+		if environ[name] == "" {
+			environ[name] = value
+		}
 	}
 	if opts.Quiet && environ["TENURE_LOG_LEVEL"] == "" {
 		environ["TENURE_LOG_LEVEL"] = "warn"

@@ -31,7 +31,7 @@ func environment() (runner.Environ, error) {
 }
 
 // impatient are defaults for a Stripe that is simulated: its clock is moved by months in a moment, and it has no limits.
-var impatient = map[string]string{"TENURE_USAGE_REPORT_INTERVAL": "1s", "TENURE_STRIPE_RATE": "0"}
+var impatient = map[string]string{"TENURE_USAGE_REPORT_INTERVAL": "1s", "TENURE_STRIPE_RATE": "10000"}
 
 // connect points the services to the stack's parts and to each other. What the caller's environment says about them is
 // overruled: it may be about another Tenure.

@@ -78,8 +78,8 @@ type DowngradeCancelled struct {
 	Plan        string `json:"plan"`
 	// Violations are the limits of Plan that the usage had outgrown when the change fell due.
 	Violations []Violation `json:"violations,omitempty"`
-	// Superseded: the tenant does not stay on the plan that it had - it leaves, or has come back on another one - so that a
-	// price that Stripe has lowered already is not to be raised again.
+	// Superseded: the tenant does not stay on the plan that it had - it leaves, goes down at once or has come back on
+	// another one - so that a price that Stripe has lowered already is not to be raised again.
 	Superseded bool `json:"superseded,omitempty"`
 }
 

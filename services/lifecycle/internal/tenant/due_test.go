@@ -192,6 +192,12 @@ func TestADueChangeThatIsSuperseded(t *testing.T) {
 		t.Errorf("dropped %+v", p)
 	}
 
+	// Whoever goes down at once has no use for the dearer plan before, even if Stripe's clock was faster than ours.
+	w = toStarter(t).after(CmdDowngrade, &events.Downgrade{Plan: "free", At: atNow})
+	if p := last[*events.DowngradeCancelled](w); !p.Superseded {
+		t.Errorf("dropped %+v", p)
+	}
+
 	// Before it is due, the tenant may well stay on its plan: the upgrade can fail.
 	w = toStarter(t).after(CmdUpgrade, &events.Upgrade{Plan: "enterprise"})
 	if p := last[*events.DowngradeCancelled](w); p.Superseded {

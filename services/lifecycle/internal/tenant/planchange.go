@@ -111,9 +111,11 @@ func downgrade(d *decision, p *events.Downgrade) error {
 	if err := d.tooLate(); err != nil {
 		return err
 	}
-	d.dropChange(false)
 	// Without a paid period there is nothing to wait for.
-	if end := d.cmd.Facts.PeriodEnd; at == atPeriodEnd && end.After(d.cmd.Now) {
+	end := d.cmd.Facts.PeriodEnd
+	waits := at == atPeriodEnd && end.After(d.cmd.Now)
+	d.dropChange(!waits)
+	if waits {
 		d.stay(CmdDowngrade, &events.DowngradeScheduled{
 			OperationID: d.cmd.NewID, FromPlan: d.state.Plan, Plan: to.Name, DueAt: end.UTC(), Resolution: resolution,
 		})

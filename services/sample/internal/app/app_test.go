@@ -313,6 +313,24 @@ func TestAFailedSignUpLeavesNothing(t *testing.T) {
 	}
 }
 
+// A tenant may come back with nothing left here: its data was erased, or it never had any.
+func TestTheWayBackOfATenantWithoutCapacity(t *testing.T) {
+	w := newWorld(t)
+	for _, action := range []string{"provision", "restore"} {
+		s := step("acme", "op-"+action, "reactivate", action, "free", "starter")
+		w.do(s)
+		w.do(undo(s))
+		w.do(undo(s)) // asked for again
+	}
+	w.wantRoute("acme", "free", "free") // what restore has made is where the tenant belongs
+	s := step("beta", "op-1", "reactivate", "provision", "free", "starter")
+	w.do(s)
+	w.do(undo(s))
+	if _, err := w.route("beta"); !errors.Is(err, store.ErrNoRoute) {
+		t.Errorf("route: %v", err)
+	}
+}
+
 // hold has a query of acme run until release is called.
 func (w *world) hold() (release func()) {
 	w.t.Helper()

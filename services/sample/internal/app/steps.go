@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,13 +27,16 @@ func (a *App) Actions() map[string]participant.Handler {
 	}
 }
 
-// provision makes the capacity of the new plan. The way back removes it; from a first provisioning nothing stays.
+// provision makes the capacity of the new plan. The way back removes it; from a first provisioning nothing stays, and
+// neither from one of a tenant whose old capacity was erased before.
 func (a *App) provision(ctx context.Context, s participant.Step) (any, error) {
 	if err := a.control.fail(s); err != nil {
 		return nil, err
 	}
 	if s.Compensate && s.ToPlan != "" {
-		return nil, a.settle(ctx, s)
+		if err := a.settle(ctx, s); !errors.Is(err, store.ErrNoRoute) {
+			return nil, err
+		}
 	}
 	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error {
 		if s.Compensate {
@@ -124,16 +128,20 @@ func (a *App) settle(ctx context.Context, s participant.Step) error {
 }
 
 // restore brings back what was archived when the tenant goes to a plan that has room for it. For a returning tenant it
-// makes sure that there is a capacity: its rows have never left, and there is nothing to take back.
+// makes sure that there is a capacity of the plan that it left on, which a change of plan then starts from: its rows have
+// never left, and there is nothing to take back.
 func (a *App) restore(ctx context.Context, s participant.Step) (any, error) {
 	if s.Operation == opUpgrade {
 		return a.bringBack(ctx, s)
 	}
 	return nil, a.store.As(ctx, s.Tenant, func(tx store.Tx) error {
 		_, err := tx.Route(ctx)
-		if errors.Is(err, store.ErrNoRoute) && !s.Compensate {
-			return tx.Provision(ctx, s.Generation, s.ToPlan)
+		switch {
+		case !errors.Is(err, store.ErrNoRoute):
+			return err
+		case s.Compensate:
+			return nil
 		}
-		return err
+		return tx.Provision(ctx, s.Generation, cmp.Or(s.FromPlan, s.ToPlan))
 	})
 }

@@ -41,6 +41,7 @@ const (
 	CmdPaymentRecovered = "payment_recovered"
 	CmdChangeDue        = "change_due"
 	CmdCheckUsage       = "check_usage"
+	CmdCool             = "cool"
 	CmdCompleteExport   = "complete_export"
 	CmdFailExport       = "fail_export"
 	CmdReportResidue    = "report_residue"
@@ -130,11 +131,18 @@ type ChangeDue struct {
 // EventType names the command.
 func (*ChangeDue) EventType() string { return events.CommandType(CmdChangeDue) }
 
-// CheckUsage holds Facts.Usage against the plan's limits: the over_limit block comes and goes with it.
+// CheckUsage says that there are new figures of usage. They are held against the plan's limits: the over_limit block comes
+// and goes with them. A cold tenant that was used is cold no more.
 type CheckUsage struct{}
 
 // EventType names the command.
 func (*CheckUsage) EventType() string { return events.CommandType(CmdCheckUsage) }
+
+// Cool asks whether the tenant has been idle for so long that it counts as cold.
+type Cool struct{}
+
+// EventType names the command.
+func (*Cool) EventType() string { return events.CommandType(CmdCool) }
 
 // CompleteExport is the export service's success.
 type CompleteExport struct {

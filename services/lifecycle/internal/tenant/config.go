@@ -45,6 +45,7 @@ func checkUsage(d *decision, _ *CheckUsage) error {
 	usage := d.cmd.Facts.Usage
 	d.reach(FirstUpload, usage.Documents > 0)
 	d.reach(FirstQuery, usage.Queries > 0)
+	d.warm()
 	return nil
 }
 

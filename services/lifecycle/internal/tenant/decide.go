@@ -66,6 +66,7 @@ func init() {
 		CmdSuspend:          with(suspend),
 		CmdResume:           with(resume),
 		CmdCheckUsage:       with(checkUsage),
+		CmdCool:             with(cool),
 		CmdConfigure:        with(configure),
 		CmdExempt:           with(exempted),
 		CmdEndExemption:     with(endExemption),

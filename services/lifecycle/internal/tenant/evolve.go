@@ -126,6 +126,10 @@ func evolve(s State, e events.Event, p events.Payload) State {
 		s.Config = p.Config
 	case *events.MilestoneReached:
 		s.Reached = append(slices.Clip(s.Reached), p.Milestone)
+	case *events.TenantCooled:
+		s.IdleSince = p.IdleSince
+	case *events.TenantWarmed:
+		s.IdleSince = time.Time{}
 
 	case *events.ExportRequested:
 		s.Export = &Export{ID: p.ExportID, RequestedAt: at}

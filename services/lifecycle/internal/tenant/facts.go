@@ -11,6 +11,9 @@ type Facts struct {
 	Plans        plans.Catalogue
 	Participants []Participant
 	Usage        Usage
+	// UsedAt is when the figures of usage moved last, zero if they never did. Figures that only begin anew with a month are
+	// no use.
+	UsedAt time.Time
 	// PeriodEnd is the end of the period that is paid for, as billing last told; zero when there is none.
 	PeriodEnd time.Time
 	// PlanHash is that of the preview as it would be made now; a command that names another is refused.
@@ -53,7 +56,11 @@ type Policy struct {
 	// StepBackoff is the wait before the second try; it doubles up to maxBackoff.
 	StepBackoff   time.Duration
 	ExportsPerDay int
+	IdleAfter     int // days without use after which a tenant is cold; 0: never
 }
+
+// Idle is IdleAfter as a time.
+func (p Policy) Idle() time.Duration { return time.Duration(p.IdleAfter) * p.Day }
 
 // DefaultPolicy is what holds when the operator sets nothing.
 func DefaultPolicy() Policy {
@@ -68,5 +75,6 @@ func DefaultPolicy() Policy {
 		StepAttempts:  5,
 		StepBackoff:   time.Second,
 		ExportsPerDay: 24,
+		IdleAfter:     30,
 	}
 }

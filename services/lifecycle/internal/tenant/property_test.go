@@ -116,7 +116,7 @@ func (l *life) answer(t *rapid.T) {
 // news is what the other services tell.
 func (l *life) news(t *rapid.T) {
 	switch pick(t, "news",
-		CmdConfirmPayment, CmdPaymentFailed, CmdPaymentRecovered, CmdChangeDue, CmdCheckUsage, CmdCompleteExport, CmdFailExport,
+		CmdConfirmPayment, CmdPaymentFailed, CmdPaymentRecovered, CmdChangeDue, CmdCheckUsage, CmdCool, CmdCompleteExport, CmdFailExport,
 		CmdReportResidue,
 	) {
 	case CmdConfirmPayment:
@@ -133,6 +133,8 @@ func (l *life) news(t *rapid.T) {
 		l.stripeMoves(t)
 	case CmdCheckUsage:
 		l.send(CmdCheckUsage, &CheckUsage{})
+	case CmdCool:
+		l.send(CmdCool, &Cool{})
 	case CmdCompleteExport:
 		l.send(CmdCompleteExport, &CompleteExport{ExportID: l.exportID()})
 	case CmdFailExport:
@@ -182,6 +184,7 @@ func (l *life) operator(t *rapid.T) {
 }
 
 func (l *life) changeFacts(t *rapid.T) {
+	l.facts.UsedAt = l.now
 	l.facts.Usage = Usage{Documents: rapid.Int64Range(0, 60_000).Draw(t, "documents"), StorageGB: pick(t, "gb", 0.0, 1, 10)}
 	l.facts.Policy.Grace = pick(t, "grace", 0, day)
 	l.facts.PeriodEnd = l.now.Add(pick(t, "period", -day, 5*day))

@@ -82,6 +82,8 @@ type State struct {
 	// Config is what is set for this tenant beside its plan, ConfigVersion the version that changed it or the plan last.
 	Config        events.TenantConfig `json:"config,omitzero"`
 	ConfigVersion int64               `json:"config_version,omitempty"`
+	// IdleSince is there while the tenant is cold: nobody has used it since then.
+	IdleSince time.Time `json:"idle_since,omitzero"`
 	// Reached are the milestones of this life.
 	Reached []string `json:"reached,omitempty"`
 
@@ -153,6 +155,9 @@ func (s State) Status() string {
 	}
 	return string(s.Name)
 }
+
+// Cold reports whether nobody has used the tenant for so long that its data may be kept somewhere slower.
+func (s State) Cold() bool { return !s.IdleSince.IsZero() }
 
 // NeedsOperator reports whether an operation can go neither forward nor back by itself.
 func (s State) NeedsOperator() bool { return s.Lease != nil && s.Lease.Status == LeaseStuck }

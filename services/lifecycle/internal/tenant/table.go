@@ -130,6 +130,8 @@ var rules = []rule{
 	{slices.Concat(states{Suspended}, open), CmdCheckUsage, "", nil, "block.added"},
 	{slices.Concat(states{Suspended}, open), CmdCheckUsage, "", nil, "block.lifted"},
 	{slices.Concat(states{Suspended}, open), CmdCheckUsage, "", nil, "milestone.reached"},
+	{slices.Concat(states{Suspended}, open), CmdCheckUsage, "", nil, "tenant.warmed"},
+	{open, CmdCool, notCold, nil, "tenant.cooled"},
 	{configurable, CmdConfigure, "", nil, "config.changed"},
 	{open, cmdApplyBlocks, "", states{Suspended}, "tenant.suspended"},
 	{states{Trialing, Active}, cmdApplyBlocks, "", states{PastDue}, "payment.past_due"},
@@ -198,6 +200,7 @@ const (
 	exportRuns    = "export runs"
 	notQueued     = "no deletion queued"
 	isHeld        = "hold placed"
+	notCold       = "idle, not cold yet"
 )
 
 // guard is a condition on the state. code answers a command that it stops.
@@ -216,6 +219,7 @@ var guards = map[string]guard{
 	noExport:      {func(s State) bool { return s.Export == nil }, CodeOperationInProgress},
 	exportRuns:    {func(s State) bool { return s.Export != nil }, CodeInvalidTransition},
 	notQueued:     {func(s State) bool { return s.QueuedDeletion == nil }, CodeOperationInProgress},
+	notCold:       {func(s State) bool { return !s.Cold() }, CodeInvalidTransition},
 	isHeld:        {func(s State) bool { return len(s.Holds) > 0 }, CodeInvalidTransition},
 }
 
@@ -237,7 +241,7 @@ var operatorOnly = map[string]bool{
 // either still waited for, or they decide to nothing.
 var answers = map[string]bool{
 	CmdCompleteStep: true, CmdFailStep: true, CmdFireTimer: true, CmdCompleteExport: true, CmdFailExport: true,
-	CmdChangeDue: true, CmdCheckUsage: true,
+	CmdChangeDue: true, CmdCheckUsage: true, CmdCool: true,
 }
 
 // exclusive are the commands that want the lease: while it is taken they are told so.

@@ -39,6 +39,13 @@ var situations = []struct {
 	{"active, exporting", func(t tb) *world { return active(t).after(CmdExport, &events.Export{}) }},
 	{"active, held", func(t tb) *world { return active(t).after(CmdPlaceHold, &events.PlaceHold{}) }},
 	{"active, over limit", overLimit},
+	{"active, idle for long", idle},
+	{"active, cold", cold},
+	{"active, cold and used", func(t tb) *world {
+		w := cold(t)
+		w.facts.UsedAt = w.now
+		return w
+	}},
 	{"upgrading", upgrading},
 	{"upgrading, blocked", func(t tb) *world { return upgrading(t).after(CmdSuspend, &events.Suspend{}) }},
 	{"upgrading, stuck", stuck},
@@ -94,6 +101,14 @@ func overLimit(t tb) *world {
 	return w.after(CmdCheckUsage, &CheckUsage{})
 }
 
+func idle(t tb) *world {
+	w := active(t)
+	w.now = w.state.CreatedAt.Add(w.facts.Policy.Idle())
+	return w
+}
+
+func cold(t tb) *world { return idle(t).after(CmdCool, &Cool{}) }
+
 func unpaidTenant(t tb) *world {
 	w := active(t)
 	w.facts.Policy.Grace = 0
@@ -138,6 +153,8 @@ func sample(w *world, command string) events.Payload {
 		return &ChangeDue{} // nothing is charged any more
 	case CmdCheckUsage:
 		return &CheckUsage{}
+	case CmdCool:
+		return &Cool{}
 	case CmdRetryOperation:
 		return &RetryOperation{}
 	case CmdCompleteStep:

@@ -88,11 +88,25 @@ func (t *tx) invoicePaid(inv *invoice, sub *subscription) error {
 		}
 		return t.setStatus(sub, status)
 	case statusPastDue, statusUnpaid:
-		if text(sub.LatestInvoice) == inv.ID {
-			return t.setStatus(sub, statusActive)
+		newest, err := t.newestStanding(sub)
+		if err != nil || newest != inv.ID {
+			return err
 		}
+		return t.setStatus(sub, statusActive)
 	}
 	return nil
+}
+
+// newestStanding is the subscription's newest invoice but for those that were voided:
+// nobody can pay what a declined update has left behind.
+func (t *tx) newestStanding(sub *subscription) (id string, err error) {
+	invoices, err := all[invoice](t, "subscription="+sub.ID)
+	for _, inv := range invoices { // the oldest first
+		if inv.Status != invoiceVoid {
+			id = inv.ID
+		}
+	}
+	return id, err
 }
 
 // retryPayment is a task: a planned attempt.

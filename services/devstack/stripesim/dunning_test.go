@@ -48,6 +48,23 @@ func TestRetries(t *testing.T) {
 	equal(t, "net", s.net("acme"), 2*4900)
 }
 
+// An upgrade that was declined and given up must not keep the renewal's payment from counting.
+func TestAVoidInvoiceIsNotWaitedFor(t *testing.T) {
+	s := start(t)
+	pro := s.price("pro", 19900)
+	sub := unpaidRenewal(t, s)
+	params := switchTo(sub, pro, "always_invoice")
+	params.PaymentBehavior = stripe.String("pending_if_incomplete")
+	params.AddExpand("latest_invoice")
+	waiting, err := s.api.Subscriptions.Update(sub.ID, params)
+	must(t, waiting, err)
+	must(t, waiting, second(s.api.Invoices.VoidInvoice(waiting.LatestInvoice.ID, nil)))
+	equal(t, "status", s.subscription(sub.ID).Status, stripe.SubscriptionStatusPastDue)
+	s.card("acme", "ok")
+	s.control(http.MethodPost, "/_sim/pay", object{"tenant": "acme"}, nil)
+	equal(t, "status", s.subscription(sub.ID).Status, stripe.SubscriptionStatusActive)
+}
+
 func TestARetryPaysWhenTheCardWorksAgain(t *testing.T) {
 	s := start(t)
 	sub := unpaidRenewal(t, s)

@@ -216,7 +216,7 @@ func (w *world) testConsumers(t *testing.T) {
 	}
 	require.ElementsMatch(t, durables, []string{
 		"lifecycle-commands", "lifecycle-steps", "lifecycle-facts", "billing", "billing-stripe", "billing-usage", "export", "deletion",
-		"notifier", "upstream",
+		"notifier", "notifier-facts", "upstream",
 	})
 }
 

@@ -44,6 +44,8 @@ func (w *world) testBusRights(t *testing.T) {
 		// What a tenant pays is for the lifecycle to ask, which knows who may see it.
 		{"upstream", "tenure.queries.billing.quote"},
 		{"saas", "tenure.queries.billing.quote"},
+		// A gate that is none could hold every plan change up, or let one through.
+		{"upstream", "tenure.gates.forged"},
 		// Nobody works on another's consumer.
 		{"billing", "$JS.API.CONSUMER.MSG.NEXT.TENURE_EVENTS.notifier"},
 		{"billing", "$JS.API.CONSUMER.DELETE.TENURE_EVENTS.notifier"},

@@ -162,6 +162,8 @@ type decisions struct {
 	contacts []vault.Entry
 	ops      map[string]*opChange
 	before   map[string][]tenant.Timer
+	// projection is what is stored beside the log.
+	projection store.Projection
 }
 
 // opChange collects the events of one operation, to be folded into its view.
@@ -233,6 +235,10 @@ func (d *decisions) record(w *pending, t *store.Tenant, payloads []events.Payloa
 		ev.Sequence, ev.Time = t.State.Version+1, d.pos.Now
 		t.State = tenant.Evolve(t.State, ev, p)
 		entry.Events[i] = ev
+		if _, activated := p.(*events.TenantActivated); activated {
+			idle := d.engine.cfg.Policy(t.State.Region, t.State.Plan).Idle()
+			d.projection.Look(w.Tenant, ev.Time.Add(idle))
+		}
 		if id := tenant.OperationOf(p); id != "" {
 			if d.ops[id] == nil {
 				d.ops[id] = &opChange{tenant: w.Tenant}
@@ -256,7 +262,6 @@ func (d *decisions) write(ctx context.Context, conn *pgxpool.Conn) (eventlog.Bat
 	for i := range d.entries {
 		last[d.entries[i].Stream] = i
 	}
-	var projection store.Projection
 	for id, i := range last {
 		state := d.tenants[id].State
 		snapshot, err := json.Marshal(state)
@@ -264,9 +269,9 @@ func (d *decisions) write(ctx context.Context, conn *pgxpool.Conn) (eventlog.Bat
 			return eventlog.Batch{}, fault.Permanent(err)
 		}
 		d.entries[i].Snapshot = snapshot
-		projection.Timers(id, d.before[id], state.Timers())
+		d.projection.Timers(id, d.before[id], state.Timers())
 	}
-	if err := d.projectOperations(ctx, conn, &projection); err != nil {
+	if err := d.projectOperations(ctx, conn); err != nil {
 		return eventlog.Batch{}, err
 	}
 	if len(d.contacts) > 0 {
@@ -279,7 +284,7 @@ func (d *decisions) write(ctx context.Context, conn *pgxpool.Conn) (eventlog.Bat
 	if err != nil {
 		return written, err
 	}
-	if err := projection.Queue(b, d.pos.Now); err != nil {
+	if err := d.projection.Queue(b, d.pos.Now); err != nil {
 		return written, err
 	}
 	b.Queue(`commit`)
@@ -289,7 +294,7 @@ func (d *decisions) write(ctx context.Context, conn *pgxpool.Conn) (eventlog.Bat
 	return written, nil
 }
 
-func (d *decisions) projectOperations(ctx context.Context, q pg.Querier, projection *store.Projection) error {
+func (d *decisions) projectOperations(ctx context.Context, q pg.Querier) error {
 	if len(d.ops) == 0 {
 		return nil
 	}
@@ -308,7 +313,7 @@ func (d *decisions) projectOperations(ctx context.Context, q pg.Querier, project
 			view = tenant.ProjectOperation(view, f.event, f.payload)
 		}
 		view.ID = id
-		projection.Operation(view)
+		d.projection.Operation(view)
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func (e *Engine) factsFor(s tenant.State, payload events.Payload, known store.Fa
 		})
 	}
 	return tenant.Facts{
-		Plans: e.cfg.Plans, Participants: participants, Usage: currentUsage(known, now), PeriodEnd: known.PeriodEnd,
+		Plans: e.cfg.Plans, Participants: participants, Usage: currentUsage(known, now), UsedAt: known.UsedAt, PeriodEnd: known.PeriodEnd,
 		Policy: e.cfg.Policy(region, plan),
 	}
 }

@@ -25,6 +25,8 @@ type Settings struct {
 	StepTimeout   time.Duration `env:"TENURE_STEP_TIMEOUT" envDefault:"60s"`
 	StepAttempts  int           `env:"TENURE_STEP_ATTEMPTS" envDefault:"5"`
 	ExportsPerDay int           `env:"TENURE_EXPORTS_PER_DAY" envDefault:"24"`
+	// IdleAfter is after how many days without use a tenant is cold, which stores take as a hint; 0 never.
+	IdleAfter int `env:"TENURE_IDLE_AFTER_DAYS" envDefault:"30"`
 	// Plans is the path of a file that replaces the default plans. Billing must be given the same one.
 	Plans string `env:"TENURE_PLANS"`
 }
@@ -45,6 +47,7 @@ func (s Settings) Check() error {
 	must("TENURE_STEP_TIMEOUT", s.StepTimeout > 0, s.StepTimeout, "longer than 0")
 	must("TENURE_STEP_ATTEMPTS", s.StepAttempts >= 1, s.StepAttempts, "1 or more")
 	must("TENURE_EXPORTS_PER_DAY", s.ExportsPerDay >= 0, s.ExportsPerDay, "0 or more")
+	must("TENURE_IDLE_AFTER_DAYS", s.IdleAfter >= 0, s.IdleAfter, "0 or more")
 	return errors.Join(wrong...)
 }
 
@@ -59,6 +62,7 @@ func (s Settings) Config(day time.Duration) (Config, error) {
 	policy.Grace, policy.TrialSettle = s.Grace, s.TrialSettle
 	policy.SignupTimeout, policy.DrainTimeout = s.SignupTimeout, s.DrainTimeout
 	policy.StepTimeout, policy.StepAttempts, policy.ExportsPerDay = s.StepTimeout, s.StepAttempts, s.ExportsPerDay
+	policy.IdleAfter = s.IdleAfter
 	return Config{
 		Plans:  offer.Plans,
 		Usage:  offer.Usage,

@@ -15,6 +15,7 @@ func TestSettings(t *testing.T) {
 		"TENURE_TRIAL_SETTLE=0": true, "TENURE_TRIAL_SETTLE=-1s": false,
 		"TENURE_DUNNING_GRACE=-1s": false, "TENURE_SIGNUP_TIMEOUT=0": false, "TENURE_DRAIN_TIMEOUT=0": false, "TENURE_STEP_TIMEOUT=-1s": false,
 		"TENURE_STEP_ATTEMPTS=0": false, "TENURE_EXPORTS_PER_DAY=-1": false, "TENURE_LIFECYCLE_PARTITIONS=0": false,
+		"TENURE_IDLE_AFTER_DAYS=0": true, "TENURE_IDLE_AFTER_DAYS=-1": false,
 	} {
 		name, value, _ := strings.Cut(setting, "=")
 		var s app.Settings

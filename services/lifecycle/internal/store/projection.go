@@ -23,6 +23,8 @@ type Projection struct {
 	armed    []TimerRow
 	disarmed []TimerRow
 	ops      []tenant.OperationView
+	looked   []string
+	lookDue  []time.Time
 }
 
 // Timers notes how the armed deadlines of a tenant changed.
@@ -45,6 +47,11 @@ func (p *Projection) Timers(id string, before, after []tenant.Timer) {
 // Operation notes an operation's new view.
 func (p *Projection) Operation(v tenant.OperationView) { p.ops = append(p.ops, v) }
 
+// Look notes when to look for the first time whether anybody uses a tenant.
+func (p *Projection) Look(id string, due time.Time) {
+	p.looked, p.lookDue = append(p.looked, id), append(p.lookDue, due)
+}
+
 // Queue adds to b the statements that store everything.
 func (p *Projection) Queue(b *pgx.Batch, now time.Time) error {
 	if len(p.disarmed) > 0 {
@@ -58,6 +65,10 @@ func (p *Projection) Queue(b *pgx.Batch, now time.Time) error {
 			SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[])
 			ON CONFLICT (tenant, kind) DO UPDATE SET due = excluded.due, generation = excluded.generation`,
 			c.tenant, c.kind, c.due, c.generation)
+	}
+	if len(p.looked) > 0 {
+		b.Queue(`INSERT INTO idle_looks (tenant, due) SELECT * FROM unnest($1::text[], $2::timestamptz[])
+			ON CONFLICT (tenant) DO NOTHING`, p.looked, p.lookDue)
 	}
 	if len(p.ops) > 0 {
 		return p.queueOperations(b, now)

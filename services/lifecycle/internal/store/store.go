@@ -77,33 +77,41 @@ type Facts struct {
 	Usage     tenant.Usage
 	Period    string // the month that Usage.Queries belongs to
 	PeriodEnd time.Time
+	UsedAt    time.Time // when the figures moved last
 }
 
 // LoadFacts returns the facts that are known, by tenant.
 func LoadFacts(ctx context.Context, q pg.Querier, ids []string) (map[string]Facts, error) {
-	rows, err := q.Query(ctx, `SELECT tenant, queries, documents, storage_gb, period, period_end FROM billing_facts WHERE tenant = ANY($1)`, ids)
+	rows, err := q.Query(ctx, `SELECT tenant, queries, documents, storage_gb, period, period_end, used_at FROM billing_facts WHERE tenant = ANY($1)`, ids)
 	if err != nil {
 		return nil, fmt.Errorf("load facts: %w", err)
 	}
 	found := make(map[string]Facts, len(ids))
 	var id string
 	var f Facts
-	var end *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&id, &f.Usage.Queries, &f.Usage.Documents, &f.Usage.StorageGB, &f.Period, &end}, func() error {
-		f.PeriodEnd = time.Time{}
-		if end != nil {
-			f.PeriodEnd = end.UTC()
-		}
+	var end, used *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &f.Usage.Queries, &f.Usage.Documents, &f.Usage.StorageGB, &f.Period, &end, &used}, func() error {
+		f.PeriodEnd, f.UsedAt = moment(end), moment(used)
 		found[id] = f
 		return nil
 	})
 	return found, err
 }
 
-// SaveUsage stores what billing metered.
+func moment(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// SaveUsage stores what billing metered. Figures that move are a use; queries that begin anew with the month are none.
 func SaveUsage(ctx context.Context, q pg.Querier, id string, u tenant.Usage, period string) error {
-	_, err := q.Exec(ctx, `INSERT INTO billing_facts (tenant, queries, documents, storage_gb, period) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (tenant) DO UPDATE SET queries = $2, documents = $3, storage_gb = $4, period = $5`,
+	_, err := q.Exec(ctx, `INSERT INTO billing_facts AS f (tenant, queries, documents, storage_gb, period, used_at)
+		VALUES ($1, $2, $3, $4, $5, clock_timestamp())
+		ON CONFLICT (tenant) DO UPDATE SET queries = $2, documents = $3, storage_gb = $4, period = $5,
+			used_at = CASE WHEN (f.documents, f.storage_gb) <> ($3, $4) OR $2 > 0 AND (f.queries, f.period) <> ($2, $5)
+				THEN clock_timestamp() ELSE f.used_at END`,
 		id, u.Queries, u.Documents, u.StorageGB, period)
 	return err
 }

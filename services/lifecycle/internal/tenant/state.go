@@ -159,6 +159,9 @@ func (s State) Status() string {
 // Cold reports whether nobody has used the tenant for so long that its data may be kept somewhere slower.
 func (s State) Cold() bool { return !s.IdleSince.IsZero() }
 
+// Ended reports that there is no life, or no more.
+func (s State) Ended() bool { return s.Name == None || s.Name == Abandoned || s.Name == Deleted }
+
 // NeedsOperator reports whether an operation can go neither forward nor back by itself.
 func (s State) NeedsOperator() bool { return s.Lease != nil && s.Lease.Status == LeaseStuck }
 

@@ -52,9 +52,10 @@ func (a *App) rollBack(ctx context.Context, e events.Event, p *events.DowngradeR
 	})
 }
 
-// downgraded ends what a downgrade to a free plan has only retired: from here there is no way back any more.
-func (a *App) downgraded(ctx context.Context, e events.Event, p *events.DowngradeCompleted) (inbox.Commit, error) {
-	if target, ok := a.catalogue.Find(p.Plan); !ok || !target.Free() {
+// endWhenFree ends what a change to a free plan has only retired: from here there is no way back any more. What is left of
+// the paid period is credited.
+func (a *App) endWhenFree(ctx context.Context, e events.Event, name string) (inbox.Commit, error) {
+	if target, ok := a.catalogue.Find(name); !ok || !target.Free() {
 		return nil, nil
 	}
 	return a.change(ctx, e, request{credit: true, changes: only(plan.End)})

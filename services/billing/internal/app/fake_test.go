@@ -241,6 +241,13 @@ func (f *fakeStripe) Collect(_ context.Context, invoiceID string) error {
 	return nil
 }
 
+func (f *fakeStripe) CollectDrafts(ctx context.Context, subscriptionID string) error {
+	if s := f.subs[f.find(subscriptionID)]; s.InvoiceStatus == plan.InvoiceDraft {
+		return f.Collect(ctx, s.LatestInvoice)
+	}
+	return nil
+}
+
 func (f *fakeStripe) GiveBack(_ context.Context, key string, back plan.Invoice) error {
 	_, err := call(f, key, func() (bool, error) {
 		i := slices.IndexFunc(f.invoices, func(i plan.Invoice) bool { return i.ID == back.ID })

@@ -69,21 +69,36 @@ func (a *App) follows(ctx context.Context, e events.Event, p events.Payload) (in
 	case *events.DowngradeRolledBack:
 		return a.rollBack(ctx, e, p)
 	case *events.DowngradeCompleted:
-		return a.downgraded(ctx, e, p)
+		return a.endWhenFree(ctx, e, p.Plan)
 	case *events.DeletionRequested:
 		return a.change(ctx, e, request{changes: func(main *plan.Subscription, _ plan.Belief) []plan.Change { return plan.Leave(main) }})
 	case *events.TenantPurged, *events.TenantReborn:
 		// Again at the new life's begin: the last uses of the old one may be counted after its purge.
 		return a.forgetUsage(e.Subject), nil
 	case *events.TenantReactivated:
-		if p.RestoreData {
-			return nil, nil
-		}
-		return a.forgetUsage(e.Subject), nil // what was metered is erased
+		return a.reactivated(ctx, e, p)
 	case *events.SignupAbandoned, *events.ProvisioningRolledBack:
 		return a.change(ctx, e, request{giveBack: true, ends: true, changes: only(plan.End)})
 	}
 	return nil, nil
+}
+
+// reactivated ends what a tenant that comes back for nothing had paid for before, and forgets what was erased.
+func (a *App) reactivated(ctx context.Context, e events.Event, p *events.TenantReactivated) (inbox.Commit, error) {
+	ended, err := a.endWhenFree(ctx, e, p.Plan)
+	if err != nil || p.RestoreData {
+		return ended, err
+	}
+	forget := a.forgetUsage(e.Subject)
+	if ended == nil {
+		return forget, nil
+	}
+	return func(ctx context.Context, tx pgx.Tx) error {
+		if err := ended(ctx, tx); err != nil {
+			return err
+		}
+		return forget(ctx, tx)
+	}, nil
 }
 
 func (a *App) forgetUsage(tenant string) inbox.Commit {

@@ -37,6 +37,8 @@ type Stripe interface {
 	// Collect tries to be paid for an invoice now, instead of when Stripe would by itself. A card that is declined, or an
 	// invoice that is settled meanwhile, is no error: what is live tells.
 	Collect(ctx context.Context, invoiceID string) error
+	// CollectDrafts is Collect for the invoices of a subscription that Stripe has made and not yet charged.
+	CollectDrafts(ctx context.Context, subscriptionID string) error
 	// GiveBack refunds what the card paid for the invoice and puts used credit back; an open one is voided. It looks up what
 	// was given back before.
 	GiveBack(ctx context.Context, key string, i plan.Invoice) error

@@ -155,7 +155,7 @@ func (a *App) apply(ctx context.Context, r *request, w store.Work, change plan.C
 	var err error
 	switch {
 	case change == plan.End:
-		return a.end(ctx, live, r.credit)
+		return a.end(ctx, r, live)
 	case change == plan.Retire && !main.CancelAtPeriodEnd:
 		s, err = a.stripe.CancelAtPeriodEnd(ctx, key, main.ID, true)
 	case change == plan.Resume && main.CancelAtPeriodEnd:
@@ -181,7 +181,7 @@ func (a *App) applyToNone(ctx context.Context, r *request, w store.Work, change 
 	case plan.Subscribe, plan.Reinstate:
 		return a.subscribe(ctx, r, w)
 	case plan.End: // add-ons may be there
-		return a.end(ctx, live, r.credit)
+		return a.end(ctx, r, live)
 	case plan.Raise, plan.Lower, plan.Resume:
 		if !w.GiveBack { // on the way back there is nothing to be taken back any more
 			return live, &Refused{"the subscription has ended meanwhile"}
@@ -215,18 +215,37 @@ func (a *App) subscribe(ctx context.Context, r *request, w store.Work) ([]plan.S
 
 // end cancels everything, add-ons too: a tenant that is gone pays nothing more. Credit is for time that was paid for:
 // Stripe would give it for an unpaid period as well.
-func (a *App) end(ctx context.Context, live []plan.Subscription, credit bool) ([]plan.Subscription, error) {
+func (a *App) end(ctx context.Context, r *request, live []plan.Subscription) ([]plan.Subscription, error) {
+	if r.credit {
+		var err error
+		if live, err = a.collect(ctx, r.account, live); err != nil {
+			return live, err
+		}
+	}
 	for _, s := range live {
 		if s.Status == plan.Canceled || s.Status == plan.IncompleteExpired {
 			continue
 		}
-		s, err := a.stripe.Cancel(ctx, s.ID, credit && s.Status == plan.Active)
+		s, err := a.stripe.Cancel(ctx, s.ID, r.credit && s.Paid())
 		if err != nil {
 			return live, err
 		}
 		live = replace(live, s)
 	}
 	return live, nil
+}
+
+// collect has a renewal paid for that Stripe keeps as a draft for its first hour: nothing would collect it after the end,
+// and the rest of a period that was never paid for would be credited.
+func (a *App) collect(ctx context.Context, account store.Account, live []plan.Subscription) ([]plan.Subscription, error) {
+	main := plan.Main(live)
+	if main == nil || main.Status != plan.Active {
+		return live, nil
+	}
+	if err := a.stripe.CollectDrafts(ctx, main.ID); err != nil {
+		return live, err
+	}
+	return a.look(ctx, account)
 }
 
 func (a *App) giveBack(ctx context.Context, w store.Work) error {

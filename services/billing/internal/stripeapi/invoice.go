@@ -64,6 +64,22 @@ func (c *Client) Collect(ctx context.Context, invoiceID string) error {
 	return err
 }
 
+// CollectDrafts implements app.Stripe. Drafts that wait for a person are left alone.
+func (c *Client) CollectDrafts(ctx context.Context, subscriptionID string) error {
+	all := c.invoices.List(&stripe.InvoiceListParams{
+		ListParams: list(ctx), Subscription: stripe.String(subscriptionID), Status: stripe.String(plan.InvoiceDraft),
+	})
+	for all.Next() {
+		if !all.Invoice().AutoAdvance {
+			continue
+		}
+		if err := c.Collect(ctx, all.Invoice().ID); err != nil {
+			return err
+		}
+	}
+	return c.translate(ctx, "list drafts of "+subscriptionID, all.Err())
+}
+
 // GiveBack implements app.Stripe. A charge tells by itself what was refunded, and Stripe refuses to refund more.
 func (c *Client) GiveBack(ctx context.Context, key string, i plan.Invoice) error {
 	if i.Open {

@@ -32,6 +32,11 @@ import (
 // the step's deadline: work that goes on after it meets the compensation of its own step.
 type Handler func(ctx context.Context, s Step) (result any, err error)
 
+// Hint acts on something that nobody waits for. It is called at least once for each event, one event after another in one
+// process; after an error it is called again later, when other events may have come in between. So let it look at what is so
+// now, and not trust that the news is the newest.
+type Hint func(ctx context.Context, tenant string) error
+
 // Step is what a handler is asked to do.
 type Step struct {
 	Tenant string
@@ -56,6 +61,9 @@ type Config struct {
 	// Actions maps provision, switch, release, drain, archive, restore, export, erase and verify to their handlers. Only
 	// those that are there are asked for.
 	Actions map[string]Handler
+	// Hints maps lifecycle events of the group "tenant", such as "tenant.cooled" and "tenant.warmed", to what should be done
+	// about them. Others are passed over.
+	Hints map[string]Hint
 	// ControlURL is the address of Tenure's HTTP API, for the registration; Token an operator's token for it. Without an
 	// address nothing is registered: somebody else did it.
 	ControlURL string
@@ -105,8 +113,7 @@ func (c Config) withDefaults() (Config, error) {
 func (c Config) actionNames() []string { return slices.Sorted(maps.Keys(c.Actions)) }
 
 const (
-	eventStream     = "TENURE_EVENTS"
-	requestSubjects = "tenure.events.lifecycle.*.step.requested"
+	eventStream = "TENURE_EVENTS"
 	// ackWait is after how long the steps of a crashed process are given to another one.
 	ackWait = 30 * time.Second
 	// retryPeriod is how long Run waits for a bus or a control plane that is not there yet.
@@ -126,9 +133,12 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("participant %s: %w", cfg.Name, err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	consumer := subscribe(ctx, js, cfg)
+	consumer := subscribe(ctx, js, cfg, steps)
 	if consumer == nil {
 		return nil
+	}
+	if len(cfg.Hints) > 0 {
+		group.Go(func() error { takeHints(ctx, js, cfg); return nil })
 	}
 	// The registration comes after the durable consumer exists, so that no step asked for in between is missed.
 	group.Go(func() error { return register(ctx, cfg) })
@@ -136,13 +146,22 @@ func Run(ctx context.Context, cfg Config) error {
 	return group.Wait()
 }
 
+// subscription is one of the two durable consumers of a participant. Each has one subject: the bus's rights can bind a
+// consumer to one, not to a choice of several.
+type subscription struct{ prefix, subject string }
+
+var (
+	steps = subscription{"participant_", "tenure.events.lifecycle.*.step.requested"}
+	hints = subscription{"hints_", "tenure.events.lifecycle.*.tenant.*"}
+)
+
 // subscribe returns the durable consumer, or nil when ctx ended first.
-func subscribe(ctx context.Context, js jetstream.JetStream, cfg Config) jetstream.Consumer {
+func subscribe(ctx context.Context, js jetstream.JetStream, cfg Config, s subscription) jetstream.Consumer {
 	for {
 		consumer, err := js.CreateOrUpdateConsumer(ctx, eventStream, jetstream.ConsumerConfig{
-			Durable:       "participant_" + cfg.Name,
-			FilterSubject: requestSubjects,
-			// Steps from before the first registration were never meant for this participant.
+			Durable:       s.prefix + cfg.Name,
+			FilterSubject: s.subject,
+			// Events from before the first registration were never meant for this participant.
 			DeliverPolicy: jetstream.DeliverNewPolicy,
 			AckPolicy:     jetstream.AckExplicitPolicy,
 			AckWait:       ackWait,

@@ -118,12 +118,17 @@ func (c *control) answer() (events.Event, events.StepAnswer) {
 // settled waits until no request is unanswered at the bus.
 func (c *control) settled() {
 	c.t.Helper()
+	c.allAcked("participant_index")
+}
+
+func (c *control) allAcked(durable string) {
+	c.t.Helper()
 	js, err := jetstream.New(c.bus.Conn())
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	testkit.WaitFor(c.t, soon, "every request is acked", func() bool {
-		consumer, err := js.Consumer(c.t.Context(), bus.StreamEvents, "participant_index")
+	testkit.WaitFor(c.t, soon, "every message is acked", func() bool {
+		consumer, err := js.Consumer(c.t.Context(), bus.StreamEvents, durable)
 		if err != nil {
 			return false
 		}
@@ -157,14 +162,16 @@ func (c *control) take(actions map[string]participant.Handler) (stop func()) {
 }
 
 // ready waits for the durable consumer: requests from before it are not for this participant.
-func (c *control) ready() {
+func (c *control) ready() { c.t.Helper(); c.waitForConsumer("participant_index") }
+
+func (c *control) waitForConsumer(durable string) {
 	c.t.Helper()
 	js, err := jetstream.New(c.bus.Conn())
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	testkit.WaitFor(c.t, soon, "the participant listens", func() bool {
-		_, err := js.Consumer(c.t.Context(), bus.StreamEvents, "participant_index")
+		_, err := js.Consumer(c.t.Context(), bus.StreamEvents, durable)
 		return err == nil
 	})
 }

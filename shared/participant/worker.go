@@ -58,7 +58,7 @@ func (w *worker) run(ctx context.Context, consumer jetstream.Consumer) {
 		if ctx.Err() != nil {
 			return
 		}
-		consumer = subscribe(ctx, w.answers.js, w.cfg)
+		consumer = subscribe(ctx, w.answers.js, w.cfg, steps)
 	}
 }
 

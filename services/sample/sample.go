@@ -81,7 +81,7 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	application := app.New(s.gate, rows, archives, s.relay.Kick)
 	api.Register(deps.API, deps.Auth, application)
 	s.participant = participant.Config{
-		Name: name, Conn: deps.Bus.Conn(), Actions: application.Actions(), NeedsDrain: true, Timeout: stepTimeout,
+		Name: name, Conn: deps.Bus.Conn(), Actions: application.Actions(), Hints: application.Hints(), NeedsDrain: true, Timeout: stepTimeout,
 		ControlURL: settings.URL, Token: settings.Token, Registered: func() { s.registered.Store(true) },
 	}
 	return s, nil

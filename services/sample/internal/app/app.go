@@ -46,9 +46,9 @@ func (a *App) request(ctx context.Context, tenant string, c gate.Capability, fn 
 	if verdict := a.gate.CheckFresh(ctx, tenant, c); !verdict.Allowed {
 		return &Refusal{verdict}
 	}
-	err := a.store.As(ctx, tenant, func(tx store.Tx) error {
-		route, err := tx.Route(ctx)
-		if err != nil {
+	var route store.Tenant
+	err := a.store.As(ctx, tenant, func(tx store.Tx) (err error) {
+		if route, err = tx.Route(ctx); err != nil {
 			return err
 		}
 		running.On(route.Serving)
@@ -61,6 +61,9 @@ func (a *App) request(ctx context.Context, tenant string, c gate.Capability, fn 
 		return err
 	}
 	a.recorded()
+	if route.Tier != store.Warm {
+		a.used(ctx, tenant)
+	}
 	if then == nil {
 		return nil
 	}

@@ -30,13 +30,32 @@ type world struct {
 	*app.App
 	t        *testing.T
 	bus      *bus.Bus
+	gate     *gate.Gate
 	store    *store.Store
 	archives archive
 	version  map[string]int64
 }
 
-// archive keeps objects by tenant and operation.
+// archive keeps objects by tenant and operation. Cold ones stand in the test's own words: small(…).
 type archive map[string]string
+
+func (a archive) Cool(_ context.Context, tenant string) error {
+	for key, rows := range a {
+		if strings.HasPrefix(key, tenant+"/") && !strings.HasPrefix(rows, "small(") {
+			a[key] = "small(" + rows
+		}
+	}
+	return nil
+}
+
+func (a archive) Warm(_ context.Context, tenant string) error {
+	for key, rows := range a {
+		if strings.HasPrefix(key, tenant+"/") {
+			a[key] = strings.TrimPrefix(rows, "small(")
+		}
+	}
+	return nil
+}
 
 func (a archive) Put(_ context.Context, tenant, operation string, rows io.ReadSeeker) error {
 	all, err := io.ReadAll(rows)
@@ -75,7 +94,12 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { stop(); testkit.Receive(t, soon, ended) })
 	testkit.WaitFor(t, soon, "the gate is ready", g.Ready)
 	rows, archives := store.New(pool), archive{}
-	return &world{App: app.New(g, rows, archives, func() {}), t: t, bus: b, store: rows, archives: archives, version: map[string]int64{}}
+	return &world{App: app.New(g, rows, archives, func() {}), t: t, bus: b, gate: g, store: rows, archives: archives, version: map[string]int64{}}
+}
+
+// with is the application on another archive.
+func (w *world) with(archives app.Archive) *app.App {
+	return app.New(w.gate, w.store, archives, func() {})
 }
 
 // publish puts a lifecycle event on the bus.
@@ -137,7 +161,7 @@ func (w *world) route(tenant string) (r store.Tenant, err error) {
 func (w *world) wantRoute(tenant, plan, serving string) {
 	w.t.Helper()
 	got, err := w.route(tenant)
-	if want := (store.Tenant{Generation: 1, Plan: plan, Serving: serving}); err != nil || got != want {
+	if want := (store.Tenant{Generation: 1, Plan: plan, Serving: serving, Tier: store.Warm}); err != nil || got != want {
 		w.t.Errorf("%s is on %+v, %v; want %+v", tenant, got, err, want)
 	}
 }
@@ -417,7 +441,7 @@ func TestANewGenerationStartsOnItsOwnPlan(t *testing.T) {
 	s := step("acme", "op-2", "provision", "provision", "", "free")
 	s.Generation = 2
 	w.do(s)
-	if got, err := w.route("acme"); err != nil || got != (store.Tenant{Generation: 2, Plan: "free", Serving: "free"}) {
+	if got, err := w.route("acme"); err != nil || got != (store.Tenant{Generation: 2, Plan: "free", Serving: "free", Tier: store.Warm}) {
 		t.Errorf("the new generation is on %+v, %v", got, err)
 	}
 }

@@ -1,12 +1,11 @@
 package app
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
-	"os"
 
+	"tenure/services/sample/internal/spool"
 	"tenure/services/sample/internal/store"
 	"tenure/shared/fault"
 	"tenure/shared/participant"
@@ -17,6 +16,9 @@ type Archive interface {
 	// Put may be called again; the last call counts.
 	Put(ctx context.Context, tenant, operation string, rows io.ReadSeeker) error
 	Remove(ctx context.Context, tenant, operation string) error
+	// Cool keeps all of the tenant's as small as it can; Warm undoes that. Both may be called again, and at once.
+	Cool(ctx context.Context, tenant string) error
+	Warm(ctx context.Context, tenant string) error
 }
 
 // archive puts away what the lower plan has no room for, the oldest first: out of use in the tables, then into the
@@ -105,27 +107,19 @@ func archived(f store.Freed) map[string]float64 {
 // keep sends all that the operation has put away. It goes by way of a file: there may be more than fits the memory, and
 // no transaction may wait for S3.
 func (a *App) keep(ctx context.Context, s participant.Step) error {
-	file, err := os.CreateTemp("", "tenure-archive-*")
-	if err != nil {
-		return fmt.Errorf("archive: %w", err)
-	}
-	defer file.Close()
-	if err := os.Remove(file.Name()); err != nil { // without a name it is gone with this process, however that ends
-		return fmt.Errorf("archive: %w", err)
-	}
 	var rows int64
-	err = a.store.As(ctx, s.Tenant, func(tx store.Tx) error {
-		out := bufio.NewWriter(file)
-		if rows, err = tx.WriteArchived(ctx, s.OperationID, out); err != nil {
+	file, err := spool.File(func(w io.Writer) error {
+		return a.store.As(ctx, s.Tenant, func(tx store.Tx) (err error) {
+			rows, err = tx.WriteArchived(ctx, s.OperationID, w)
 			return err
-		}
-		return out.Flush()
+		})
 	})
-	if err != nil || rows == 0 {
+	if err != nil {
 		return err
 	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("archive: %w", err)
+	defer file.Close()
+	if rows == 0 {
+		return nil
 	}
 	return a.archives.Put(ctx, s.Tenant, s.OperationID, file)
 }

@@ -24,9 +24,9 @@ func Open(ctx context.Context, bucket string, getenv func(string) string) (*Arch
 	return &Archive{s3.Bucket{Client: client, Name: bucket}}, nil
 }
 
-func key(tenant, operation string) string {
-	return "archive/" + tenant + "/" + operation + "/documents.ndjson"
-}
+func prefixOf(tenant string) string { return "archive/" + tenant + "/" }
+
+func key(tenant, operation string) string { return prefixOf(tenant) + operation + "/documents.ndjson" }
 
 // Put keeps what an operation archived, one JSON object on a line. Called again, it replaces what it kept.
 func (a *Archive) Put(ctx context.Context, tenant, operation string, rows io.ReadSeeker) error {

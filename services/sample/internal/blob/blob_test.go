@@ -9,8 +9,8 @@ import (
 	"tenure/services/sample/internal/blob"
 )
 
-func TestPutAgainReplacesAndRemoveLeavesNothing(t *testing.T) {
-	client, bucket := s3test.Bucket(t)
+func open(t *testing.T, bucket string) *blob.Archive {
+	t.Helper()
 	server := s3test.Settings(t)
 	archive, err := blob.Open(t.Context(), bucket, func(name string) string {
 		return map[string]string{
@@ -21,6 +21,12 @@ func TestPutAgainReplacesAndRemoveLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return archive
+}
+
+func TestPutAgainReplacesAndRemoveLeavesNothing(t *testing.T) {
+	client, bucket := s3test.Bucket(t)
+	archive := open(t, bucket)
 	all := s3.Bucket{Client: client, Name: bucket}
 	for _, rows := range []string{"1\n", "1\n2\n"} {
 		if err := archive.Put(t.Context(), "acme", "op-1", strings.NewReader(rows)); err != nil {

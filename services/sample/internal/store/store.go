@@ -52,13 +52,15 @@ type Tenant struct {
 	Plan       string
 	// Serving is the plan whose capacity takes new requests.
 	Serving string
+	// Tier is that of its archive.
+	Tier string
 }
 
 // Route finds where the tenant's requests go, or ErrNoRoute.
 func (tx Tx) Route(ctx context.Context) (Tenant, error) {
 	var t Tenant
-	err := tx.QueryRow(ctx, `SELECT generation, tenants.plan, serving FROM tenants
-		JOIN capacities ON capacities.tenant_id = tenants.tenant_id AND capacities.plan = serving`).Scan(&t.Generation, &t.Plan, &t.Serving)
+	err := tx.QueryRow(ctx, `SELECT generation, tenants.plan, serving, tier FROM tenants
+		JOIN capacities ON capacities.tenant_id = tenants.tenant_id AND capacities.plan = serving`).Scan(&t.Generation, &t.Plan, &t.Serving, &t.Tier)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return t, ErrNoRoute
 	}

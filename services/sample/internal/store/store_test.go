@@ -285,7 +285,7 @@ func TestCapacitiesThroughAPlanChange(t *testing.T) {
 		t.Errorf("a switch to a capacity that is not there: %v", err)
 	}
 	as(t, s, "acme", func(tx store.Tx) error { return tx.Provision(ctx, 1, "starter") })
-	if got := route(); got != (store.Tenant{Generation: 1, Plan: "free", Serving: "free"}) {
+	if got := route(); got != (store.Tenant{Generation: 1, Plan: "free", Serving: "free", Tier: store.Warm}) {
 		t.Errorf("after provisioning beside: %+v", got)
 	}
 	as(t, s, "acme", func(tx store.Tx) error { return tx.Serve(ctx, "starter") })

@@ -7,6 +7,23 @@
 //	go g.Run(ctx, conn)
 //	...
 //	if v := g.Check(tenant, gate.Query); !v.Allowed { // answer v.Status }
+//
+// or, for a whole mux, with problem+json, Retry-After and requests that Drain knows of:
+//
+//	http.ListenAndServe(addr, gate.Middleware(g, tenantOf, nil)(mux))
+//
+// # How true the replica is
+//
+// A gate begins with a snapshot of all tenants that the lifecycle answers over the bus, or, when nobody answers, with the
+// newest events of each tenant; until then it refuses everything. It takes nothing that comes out of order for news, reads
+// again what got lost on the way, and asks the bus every second whether it is behind. After Config.StaleAfter without an
+// answer it is stale, and Config.WhenStale says whether what was known last goes on to hold. Run shows the figures
+// tenure.gate.stale, .age, .tenants and .refusals.
+//
+// # Beside access
+//
+// Settings and Limits are the tenant's plan and what is set for it alone. Spend holds it to its limits over a Counter that
+// all instances of the SaaS share (package pgcounter). Begin and Drain let a plan change wait for the requests that run.
 package gate
 
 import (

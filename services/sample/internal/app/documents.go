@@ -36,11 +36,11 @@ const searchLimit = 20
 // would.
 func (a *App) Query(ctx context.Context, tenant, q string, hold time.Duration) (found []store.Document, err error) {
 	err = a.request(ctx, tenant, gate.Query, func(tx store.Tx) error {
-		if err := a.spend(ctx, tx, tenant, gate.Queries, 1); err != nil {
+		if found, err = tx.Search(ctx, q, searchLimit); err != nil {
 			return err
 		}
-		found, err = tx.Search(ctx, q, searchLimit)
-		return err
+		// Counted last: the counter is locked until the commit, and all of the tenant's queries would wait for this one.
+		return a.spend(ctx, tx, tenant, gate.Queries, 1)
 	}, func() error { return wait(ctx, hold) })
 	return found, err
 }

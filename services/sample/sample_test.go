@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -42,7 +43,8 @@ type world struct {
 	version map[string]int64
 }
 
-func newWorld(t *testing.T) *world {
+// newWorld starts it; settings are added to its environment.
+func newWorld(t *testing.T, settings ...runner.Environ) *world {
 	t.Helper()
 	ctx := t.Context()
 	w := &world{t: t, url: testkit.Postgres(t), nats: testkit.NATS(t), version: map[string]int64{}}
@@ -60,12 +62,16 @@ func newWorld(t *testing.T) *world {
 		}
 	}))
 	t.Cleanup(plane.Close)
-	w.start(plane.URL)
+	environ := runner.Environ{"TENURE_URL": plane.URL, "TENURE_S3_BUCKET": "sample", "AWS_REGION": "us-east-1"}
+	for _, s := range settings {
+		maps.Copy(environ, s)
+	}
+	w.start(environ)
 	return w
 }
 
 // start runs the sample until the test ends.
-func (w *world) start(planeURL string) {
+func (w *world) start(environ runner.Environ) {
 	w.t.Helper()
 	verifier, err := auth.New(auth.Settings{Env: "dev"})
 	if err != nil {
@@ -78,7 +84,7 @@ func (w *world) start(planeURL string) {
 	api := humago.New(mux, cfg)
 	api.UseMiddleware(auth.Middleware(api, verifier))
 	service, err := sample.New(w.t.Context(), runner.Deps{
-		Settings: runner.Settings{Env: "dev"}, Environ: runner.Environ{"TENURE_URL": planeURL, "TENURE_S3_BUCKET": "sample", "AWS_REGION": "us-east-1"},
+		Settings: runner.Settings{Env: "dev"}, Environ: environ,
 		Bus: w.bus, Auth: verifier, API: api, Mux: mux, Open: w.open,
 	})
 	if err != nil {

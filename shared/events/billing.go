@@ -4,8 +4,18 @@ import (
 	"time"
 )
 
+// OfLife says which of a tenant's lives a fact of billing's is about: news of one that is over change nothing in the next.
+type OfLife struct {
+	// Generation counts the lives of this id, from 1.
+	Generation int64 `json:"generation,omitempty"`
+}
+
+// SetGeneration says whose life it is.
+func (l *OfLife) SetGeneration(n int64) { l.Generation = n }
+
 // SubscriptionCreated says that Stripe has a subscription for the tenant.
 type SubscriptionCreated struct {
+	OfLife
 	SubscriptionID   string     `json:"subscription_id"`
 	CustomerID       string     `json:"customer_id"`
 	Plan             string     `json:"plan"`
@@ -18,6 +28,7 @@ func (*SubscriptionCreated) EventType() string { return "tenure.billing.subscrip
 
 // SubscriptionChanged says that the subscription is on another plan and paid for.
 type SubscriptionChanged struct {
+	OfLife
 	SubscriptionID   string     `json:"subscription_id"`
 	FromPlan         string     `json:"from_plan,omitempty"`
 	Plan             string     `json:"plan"`
@@ -31,6 +42,7 @@ func (*SubscriptionChanged) EventType() string { return "tenure.billing.subscrip
 
 // SubscriptionCancelled says that nothing will be charged any more.
 type SubscriptionCancelled struct {
+	OfLife
 	SubscriptionID string `json:"subscription_id"`
 	AtPeriodEnd    bool   `json:"at_period_end,omitempty"`
 }
@@ -63,6 +75,7 @@ func (*SubscriptionUnscheduled) EventType() string {
 
 // BillingPaymentConfirmed says that the live subscription was fetched and is paid or in its trial.
 type BillingPaymentConfirmed struct {
+	OfLife
 	SubscriptionID   string     `json:"subscription_id"`
 	Status           string     `json:"status"`
 	CurrentPeriodEnd *time.Time `json:"current_period_end,omitempty"`
@@ -73,6 +86,7 @@ func (*BillingPaymentConfirmed) EventType() string { return "tenure.billing.paym
 
 // BillingPaymentFailed says that the live subscription is unpaid.
 type BillingPaymentFailed struct {
+	OfLife
 	SubscriptionID string `json:"subscription_id"`
 	InvoiceID      string `json:"invoice_id,omitempty"`
 	Status         string `json:"status"`
@@ -83,6 +97,7 @@ func (*BillingPaymentFailed) EventType() string { return "tenure.billing.payment
 
 // BillingPaymentRecovered says that the live subscription is paid again.
 type BillingPaymentRecovered struct {
+	OfLife
 	SubscriptionID   string     `json:"subscription_id"`
 	Status           string     `json:"status"`
 	CurrentPeriodEnd *time.Time `json:"current_period_end,omitempty"`

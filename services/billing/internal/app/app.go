@@ -92,6 +92,9 @@ func (c conclusion) tell(facts []events.Payload) ([]events.Event, error) {
 		if changed, ok := fact.(*events.SubscriptionChanged); ok && c.answer != nil {
 			changed.StepID = c.answer.StepID
 		}
+		if of, ok := fact.(interface{ SetGeneration(n int64) }); ok {
+			of.SetGeneration(c.account.Generation)
+		}
 		e, err := events.New(fact, c.cause.Subject)
 		if err != nil {
 			return nil, err

@@ -37,23 +37,23 @@ func (e *Engine) ReactToFact(ctx context.Context, ev events.Event) (inbox.Commit
 	switch p := p.(type) {
 	case *events.BillingPaymentConfirmed:
 		return nil, e.paid(ctx, ev, p.CurrentPeriodEnd, tenant.CmdConfirmPayment,
-			&tenant.ConfirmPayment{SubscriptionID: p.SubscriptionID, Status: p.Status})
+			&tenant.ConfirmPayment{Generation: p.Generation, SubscriptionID: p.SubscriptionID, Status: p.Status})
 	case *events.BillingPaymentRecovered:
 		return nil, e.paid(ctx, ev, p.CurrentPeriodEnd, tenant.CmdPaymentRecovered,
-			&tenant.PaymentRecovered{SubscriptionID: p.SubscriptionID, Status: p.Status})
+			&tenant.PaymentRecovered{Generation: p.Generation, SubscriptionID: p.SubscriptionID, Status: p.Status})
 	case *events.BillingPaymentFailed:
 		return nil, e.follow(ctx, ev, tenant.CmdPaymentFailed,
-			&tenant.PaymentFailed{SubscriptionID: p.SubscriptionID, InvoiceID: p.InvoiceID, Status: p.Status})
+			&tenant.PaymentFailed{Generation: p.Generation, SubscriptionID: p.SubscriptionID, InvoiceID: p.InvoiceID, Status: p.Status})
 	case *events.SubscriptionCreated:
 		return nil, e.savePeriod(ctx, ev.Subject, p.CurrentPeriodEnd)
 	case *events.SubscriptionChanged:
 		return nil, e.paid(ctx, ev, p.CurrentPeriodEnd, tenant.CmdChangeDue,
-			&tenant.ChangeDue{SubscriptionID: p.SubscriptionID, Plan: p.Plan})
+			&tenant.ChangeDue{Generation: p.Generation, SubscriptionID: p.SubscriptionID, Plan: p.Plan})
 	case *events.SubscriptionCancelled:
 		if p.AtPeriodEnd {
 			return nil, nil // it goes on until then
 		}
-		return nil, e.ended(ctx, ev, &tenant.ChangeDue{SubscriptionID: p.SubscriptionID})
+		return nil, e.ended(ctx, ev, &tenant.ChangeDue{Generation: p.Generation, SubscriptionID: p.SubscriptionID})
 	case *events.UsageUpdated:
 		return nil, e.updateUsage(ctx, ev, p)
 	case *events.ArchiveCompleted:

@@ -95,6 +95,7 @@ func (*RetryOperation) EventType() string { return events.CommandType(CmdRetryOp
 // ConfirmPayment is billing's word that it fetched the live subscription and saw it paid or in its trial. It is sent
 // as CmdConfirmPayment; the public payload of that name is refused.
 type ConfirmPayment struct {
+	Generation     int64 // of the life that it is about; 0: of this one
 	SubscriptionID string
 	Status         string // Stripe's: "active", "trialing", …
 }
@@ -104,6 +105,7 @@ func (*ConfirmPayment) EventType() string { return events.CommandType(CmdConfirm
 
 // PaymentFailed is billing's word that the live subscription is unpaid.
 type PaymentFailed struct {
+	Generation     int64 // of the life that it is about; 0: of this one
 	SubscriptionID string
 	InvoiceID      string
 	Status         string
@@ -114,6 +116,7 @@ func (*PaymentFailed) EventType() string { return events.CommandType(CmdPaymentF
 
 // PaymentRecovered is billing's word that the live subscription is paid again.
 type PaymentRecovered struct {
+	Generation     int64 // of the life that it is about; 0: of this one
 	SubscriptionID string
 	Status         string
 }
@@ -124,6 +127,7 @@ func (*PaymentRecovered) EventType() string { return events.CommandType(CmdPayme
 // ChangeDue is billing's word that the tenant's subscription is on another plan, whoever put it there: a pending change to
 // that plan is due. Plan is empty when nothing is charged any more, as on a free plan.
 type ChangeDue struct {
+	Generation     int64 // of the life that it is about; 0: of this one
 	SubscriptionID string
 	Plan           string
 }

@@ -17,6 +17,9 @@ func Decide(s State, c Command) ([]events.Payload, error) {
 	if !known {
 		return nil, d.refuse(CodeUnknownCommand, "there is no command %q", c.Name)
 	}
+	if of := generationOf(c.Payload); of != 0 && of != s.Generation {
+		return nil, nil // who paid for a life that is over has not paid for this one
+	}
 	if err := d.permit(); err != nil {
 		return nil, err
 	}
@@ -99,6 +102,21 @@ func with[P events.Payload](rule func(*decision, P) error) decider {
 		}
 		return rule(d, p)
 	}
+}
+
+// generationOf is which of the tenant's lives billing's word is about; 0 is of no particular one.
+func generationOf(p events.Payload) int64 {
+	switch p := p.(type) {
+	case *ConfirmPayment:
+		return p.Generation
+	case *PaymentFailed:
+		return p.Generation
+	case *PaymentRecovered:
+		return p.Generation
+	case *ChangeDue:
+		return p.Generation
+	}
+	return 0
 }
 
 // meaning is what a command says in this state: billing's word that it saw a payment ends a sign-up, a trial or a

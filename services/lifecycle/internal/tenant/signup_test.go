@@ -75,6 +75,17 @@ func TestSignUpExpiresAndFreesTheID(t *testing.T) {
 	}
 }
 
+// The payment of a sign-up that was given up may become known when the next one waits for its own.
+func TestAPaymentOfAFormerLifeIsNone(t *testing.T) {
+	w := signedUp(t, "starter", 0).after(CmdCancelSignup, &events.CancelSignup{})
+	w.after(CmdRegister, &events.Register{Name: "Acme", Email: "it@example.com", Plan: "enterprise"})
+	w.do(CmdConfirmPayment, &ConfirmPayment{Generation: 1, Status: "active"})
+	w.is(PendingPayment)
+	w.after(CmdConfirmPayment, &ConfirmPayment{Generation: 2, Status: "active"})
+	w.is(Provisioning)
+	w.do(CmdPaymentFailed, &PaymentFailed{Generation: 1})
+}
+
 func TestFailedProvisioningIsRetriedOrAbandoned(t *testing.T) {
 	w := signedUp(t, "starter", 0).after(CmdConfirmPayment, &ConfirmPayment{Status: "active"})
 	w.failed("sample", actionProvision, "provisioning.failed")

@@ -110,7 +110,7 @@ func (g *Gate) signal(source source, step string) {
 }
 
 // watch keeps ready and stale true to the facts: the replica is fresh when it has applied all that the stream held at a
-// moment less than StaleAfter ago. It returns when the consumer is of no use any more.
+// moment less than StaleAfter ago. It returns when ctx ends, or when the consumer is of no use any more.
 func (g *Gate) watch(ctx context.Context, r *reading) error {
 	for {
 		began := time.Now()
@@ -121,8 +121,6 @@ func (g *Gate) watch(ctx context.Context, r *reading) error {
 		_, after := r.progress()
 		period := retryPeriod
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case err == nil:
 			g.freshSince(began)
 			g.signal(r.source, "") // a gate that does not know all must not keep plan changes waiting

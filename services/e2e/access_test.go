@@ -97,7 +97,7 @@ func TestADrainThatTakesTooLongChangesNothing(t *testing.T) {
 }
 
 // held is how long a query holds up a plan change, in milliseconds: longer than any change that is taken back.
-const held = 15000
+const held = 20000
 
 // holdUp upgrades a new tenant that has a long query running, checks that nothing comes of it, and returns what the
 // query will be answered with.

@@ -49,7 +49,8 @@ type Report struct {
 	// Took is how long each took. It counts from when the request was due: one that could not be sent in time because
 	// those before it hung was late all the same.
 	Took []time.Duration
-	// Failed counts those without an answer, or with a status of 400 or above; First is why the first of them failed.
+	// Failed counts those without an answer, those with a status of 400 or above, and searches that did not find what is
+	// there; First is why the first of them failed.
 	Failed int
 	First  error
 }

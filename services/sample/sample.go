@@ -21,6 +21,7 @@ import (
 	"tenure/shared/gate"
 	"tenure/shared/participant"
 	"tenure/shared/pg"
+	"tenure/shared/plans/planfile"
 	"tenure/shared/runner"
 )
 
@@ -43,6 +44,8 @@ type Settings struct {
 	Token string `env:"TENURE_TOKEN" envDefault:"dev"`
 	// Bucket takes the documents that a lower plan has no room for; AWS_* reach it.
 	Bucket string `env:"TENURE_S3_BUCKET,required"`
+	// Plans is the path of the plan file; the default plans hold without one.
+	Plans string `env:"TENURE_PLANS"`
 }
 
 // Service is the running sample.
@@ -65,6 +68,10 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if settings.URL == "" {
 		settings.URL = "http://" + deps.HTTPAddr
 	}
+	offer, err := planfile.Load(settings.Plans)
+	if err != nil {
+		return nil, err
+	}
 	db, err := deps.Open(ctx, name)
 	if err != nil {
 		return nil, err
@@ -77,7 +84,7 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 		return nil, err
 	}
 	rows := store.New(db)
-	s := &Service{gate: gate.New(gate.Config{}), relay: metering.New(rows, deps.Bus)}
+	s := &Service{gate: gate.New(gate.Config{Plans: offer.Plans}), relay: metering.New(rows, deps.Bus)}
 	application := app.New(s.gate, rows, archives, s.relay.Kick)
 	api.Register(deps.API, deps.Auth, application)
 	s.participant = participant.Config{

@@ -107,6 +107,7 @@ func TestLayers(t *testing.T) {
 		// What customers link into their programs brings no database along.
 		{"tenure/shared/plans", ""},
 		{"tenure/shared/gate", "tenure/shared/events tenure/shared/plans"},
+		{"tenure/shared/gate/pgcounter", "tenure/shared/gate"},
 		{"tenure/shared/participant", "tenure/shared/events tenure/shared/fault"},
 		{"tenure/shared/client", "tenure/shared/events tenure/shared/problem"},
 	}

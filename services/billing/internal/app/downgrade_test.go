@@ -58,6 +58,7 @@ func TestDowngradeAtPeriodEnd(t *testing.T) {
 	const month, lower, difference = 19900, 4900, 15000 // cents
 	down := bill("downgrade1", "professional", "starter")
 	toFree := bill("downgrade1", "professional", "free")
+	back := bill("reactivate1", "professional", "professional")
 	tests := []struct {
 		name string
 		acts []act
@@ -184,6 +185,16 @@ func TestDowngradeAtPeriodEnd(t *testing.T) {
 			[]act{send(scheduleTo("starter")), turn, send(superseded("starter"), &events.DeletionRequested{}), turn, hear},
 			[]string{"subscription.scheduled", "subscription.changed", "subscription.cancelled", "subscription.cancelled"},
 			plan.Subscription{},
+			month + lower,
+		},
+		{
+			"gone instead, when Stripe has moved, and back for a moment",
+			[]act{send(scheduleTo("starter")), turn, send(superseded("starter"), &events.DeletionRequested{}, back, undo(back)), hear},
+			[]string{
+				"subscription.scheduled", "subscription.changed", "subscription.cancelled", "subscription.changed", "step.completed",
+				"subscription.changed", "subscription.cancelled", "step.completed",
+			},
+			plan.Subscription{Plan: "starter", CancelAtPeriodEnd: true},
 			month + lower,
 		},
 		{

@@ -72,7 +72,7 @@ func (a *App) takeBack(ctx context.Context, r *request) error {
 		return err
 	}
 	if found {
-		r.giveBack, r.since = true, done.InvoiceBefore
+		r.giveBack, r.since, r.plan = true, done.InvoiceBefore, done.FromPlan
 	}
 	r.changes = only(plan.Undo(done.Changes)...)
 	return nil

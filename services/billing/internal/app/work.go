@@ -99,6 +99,9 @@ func (a *App) begin(ctx context.Context, r request, main *plan.Subscription) (st
 	}
 	if main != nil {
 		w.SubscriptionID = main.ID
+		if r.step != nil {
+			w.FromPlan = main.Plan // which Stripe may have lowered already, while the tenant is on it no less
+		}
 		if !r.giveBack {
 			w.InvoiceBefore = main.LatestInvoice
 		}

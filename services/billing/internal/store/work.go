@@ -20,7 +20,7 @@ type Work struct {
 	// OperationID is the saga it belongs to; empty outside of one.
 	OperationID string
 	Generation  int64
-	// FromPlan is the tenant's before, where the asker named it.
+	// FromPlan is the one to go back to: what was charged for before a step, and else the tenant's where the asker named it.
 	FromPlan string
 	Plan     string
 	Changes  []plan.Change

@@ -35,7 +35,7 @@ func (s *system) unsettled(db *pgxpool.Pool) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	var running string
-	err := db.QueryRow(ctx, `SELECT coalesce((SELECT view::text FROM lifecycle.operations WHERE status IN ('pending', 'running') LIMIT 1), '')`).Scan(&running)
+	err := db.QueryRow(ctx, `SELECT coalesce((SELECT view::text FROM lifecycle.operations WHERE status = 'running' LIMIT 1), '')`).Scan(&running)
 	if err != nil {
 		return err.Error()
 	}

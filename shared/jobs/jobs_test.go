@@ -37,7 +37,7 @@ func TestWorkersTakeWhatThereIsAndWaitForMore(t *testing.T) {
 		require.EqualValues(t, 10, done.Load(), "woken")
 
 		waiting.Store(5)
-		time.Sleep(time.Minute) // of the bubble's clock: another process stored these
+		pass(time.Minute) // of the bubble's clock: another process stored these
 		synctest.Wait()
 		require.EqualValues(t, 15, done.Load(), "found by itself")
 
@@ -56,7 +56,7 @@ func TestAFailingJobDoesNotSpin(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- w.Run(ctx) }()
-		time.Sleep(10*time.Second + time.Millisecond)
+		pass(10*time.Second + time.Millisecond)
 		stop()
 		require.NoError(t, <-ended)
 		require.EqualValues(t, 11, tries.Load())
@@ -74,7 +74,7 @@ func TestALeaseEndsForAReason(t *testing.T) {
 		"unwanted":                {func(context.Context) (error, error) { return errUnwanted, nil }, errUnwanted, 2 * time.Second},
 		"no database":             {func(context.Context) (error, error) { return nil, errBroken }, jobs.ErrLost, 10 * time.Second},
 		"a database that hangs":   {func(ctx context.Context) (error, error) { <-ctx.Done(); return nil, ctx.Err() }, jobs.ErrLost, 10 * time.Second},
-		"a database that is slow": {func(context.Context) (error, error) { time.Sleep(time.Second); return nil, nil }, nil, time.Hour},
+		"a database that is slow": {func(context.Context) (error, error) { pass(time.Second); return nil, nil }, nil, time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -104,9 +104,9 @@ func TestAReleasedLeaseIsNotExtended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var beats int
 		l := jobs.Hold(t.Context(), 10*time.Second, func(context.Context) (error, error) { beats++; return nil, nil })
-		time.Sleep(3500 * time.Millisecond)
+		pass(3500 * time.Millisecond)
 		l.Release()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.Equal(t, 3, beats)
 	})
 }
@@ -116,3 +116,6 @@ func TestBackoff(t *testing.T) {
 		require.Equal(t, want, jobs.Backoff(failures))
 	}
 }
+
+// pass lets the bubble's time go by.
+func pass(d time.Duration) { <-time.After(d) }

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,7 @@ import (
 // Command returns a Participant.Start that runs a program with the environment as variables. What it says goes to output.
 func Command(output io.Writer, name string, args ...string) func(Environment) (Process, error) {
 	return func(e Environment) (Process, error) {
-		cmd := exec.Command(name, args...)
+		cmd := exec.CommandContext(context.Background(), name, args...) // Kill ends it
 		cmd.Env = append(os.Environ(), "NATS_URL="+e.BusURL, "TENURE_URL="+e.ControlURL, "TENURE_TOKEN="+e.Token)
 		cmd.Stdout, cmd.Stderr = output, output
 		if err := cmd.Start(); err != nil {

@@ -44,7 +44,7 @@ func newDriver(ctx context.Context, b *bus.Bus, p Participant) (*driver, error) 
 	if err := d.listen(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.control(); err != nil {
+	if err := d.control(ctx); err != nil {
 		d.close()
 		return nil, err
 	}
@@ -92,8 +92,8 @@ func (d *driver) listen(ctx context.Context) error {
 }
 
 // control takes the registration, PUT /v1/participants/{name}, as Tenure's API does.
-func (d *driver) control() error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func (d *driver) control(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

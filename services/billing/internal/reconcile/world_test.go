@@ -278,10 +278,6 @@ func (w *world) charged() (net int64) {
 	return net
 }
 
-func (w *world) cancelled() (context.Context, context.CancelFunc) {
-	return context.WithCancel(w.Context())
-}
-
 // half is a Stripe that goes away in the middle of its list.
 type half struct{ reconcile.Stripe }
 

@@ -42,10 +42,14 @@ var asked = []struct {
 	{&events.TrialExpired{Blocks: blocks("trial")}, message.Draft{message.TrialEnded, message.Facts{}}},
 	{&events.TrialExpired{Blocks: blocks("trial", "admin")}, message.Draft{message.Suspended, message.Facts{Cause: "admin"}}},
 	{&events.ExemptionEnded{Change: pastDue, GraceEndsAt: &later}, message.Draft{message.PaymentFailed, message.Facts{Until: later}}},
-	{&events.UsageThresholdReached{Metric: "queries", Percent: 80, Usage: 8000, Limit: 10000, Plan: "starter", Period: "2026-08"},
-		message.Draft{message.UsageAlert, message.Facts{Metric: "queries", Percent: 80, Usage: 8000, Limit: 10000, Plan: "starter", Period: "2026-08"}}},
-	{&events.UsageThresholdReached{Metric: "storage_gb", Percent: 100, Usage: 5.004, Limit: 5, Plan: "starter"},
-		message.Draft{message.UsageAlert, message.Facts{Metric: "storage_gb", Percent: 100, Usage: 5.004, Limit: 5, Plan: "starter"}}},
+	{
+		&events.UsageThresholdReached{Metric: "queries", Percent: 80, Usage: 8000, Limit: 10000, Plan: "starter", Period: "2026-08"},
+		message.Draft{message.UsageAlert, message.Facts{Metric: "queries", Percent: 80, Usage: 8000, Limit: 10000, Plan: "starter", Period: "2026-08"}},
+	},
+	{
+		&events.UsageThresholdReached{Metric: "storage_gb", Percent: 100, Usage: 5.004, Limit: 5, Plan: "starter"},
+		message.Draft{message.UsageAlert, message.Facts{Metric: "storage_gb", Percent: 100, Usage: 5.004, Limit: 5, Plan: "starter"}},
+	},
 	{&events.PaymentRecovered{}, message.Draft{message.Recovered, message.Facts{}}},
 	{&events.ExportCompleted{ExportID: "exp-1"}, message.Draft{message.ExportReady, message.Facts{ExportID: "exp-1"}}},
 	{&events.DeletionRequested{ScheduledFor: when, RetentionDays: 30}, message.Draft{message.DeletionScheduled, message.Facts{Until: when, RetentionDays: 30}}},
@@ -220,8 +224,10 @@ var alarming = []struct {
 	{&events.UpgradeStuck{OperationID: "op-1", Error: "secret internals"}, message.Facts{Event: "upgrade.stuck", OperationID: "op-1"}},
 	{&events.DowngradeStuck{OperationID: "op-1", Error: "secret internals"}, message.Facts{Event: "downgrade.stuck", OperationID: "op-1"}},
 	{&events.ComplianceViolation{Kind: "purge_late", Detail: "details"}, message.Facts{Event: "compliance.violation", Kind: "purge_late"}},
-	{&events.DriftFound{Kind: "plan_differs", Detail: "details", SubscriptionID: "sub_1", Plan: "starter", LivePlan: "professional"},
-		message.Facts{Event: "drift.found", Kind: "plan_differs", SubscriptionID: "sub_1", Plan: "starter", LivePlan: "professional"}},
+	{
+		&events.DriftFound{Kind: "plan_differs", Detail: "details", SubscriptionID: "sub_1", Plan: "starter", LivePlan: "professional"},
+		message.Facts{Event: "drift.found", Kind: "plan_differs", SubscriptionID: "sub_1", Plan: "starter", LivePlan: "professional"},
+	},
 }
 
 func TestEventsCallAnOperator(t *testing.T) {

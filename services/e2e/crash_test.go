@@ -195,6 +195,7 @@ type subscription struct {
 	Metadata map[string]string `json:"metadata"`
 	Items    struct {
 		Data []struct {
+			ID    string `json:"id"`
 			Price struct {
 				LookupKey string `json:"lookup_key"`
 			} `json:"price"`

@@ -55,8 +55,8 @@ func bills(data []byte) bool {
 		slices.ContainsFunc(started.Operation.Steps, func(s events.StepPlan) bool { return s.Participant == "billing" })
 }
 
-// take enters an event that happened at a time of Stripe's.
-func (l *ledger) take(at time.Time, eventType string, data []byte) error {
+// take enters an event that happened at a time of Stripe's, and was written at one of ours.
+func (l *ledger) take(at, written time.Time, eventType string, data []byte) error {
 	var f fact
 	if err := json.Unmarshal(data, &f); err != nil {
 		return err
@@ -80,7 +80,7 @@ func (l *ledger) take(at time.Time, eventType string, data []byte) error {
 			l.change(at, l.plan, "stayed after all")
 		}
 	case "downgrade.rolled_back":
-		l.pending, l.charged = "", l.plan // a failure of ours costs nothing
+		l.goBack(at, written)
 	case "downgrade.completed":
 		l.pending = ""
 		l.change(at, f.Plan, "downgraded")
@@ -101,15 +101,28 @@ func (l *ledger) take(at time.Time, eventType string, data []byte) error {
 
 func (l *ledger) register(at time.Time, f fact) {
 	*l = ledger{cents: l.cents, book: l.book, plan: f.Plan, signedUp: at}
-	if f.TrialEndsAt == nil {
+	if f.TrialEndsAt != nil {
+		l.try(at, *f.TrialEndsAt, f.TrialDays)
+	}
+}
+
+// try begins a period that costs nothing. Stripe takes no end that is past for it: then the days count from its clock.
+func (l *ledger) try(at, ends time.Time, days int) {
+	ends = ends.Truncate(time.Second)
+	if !ends.After(at) {
+		ends = at.Add(time.Duration(days) * 24 * time.Hour)
+	}
+	l.live, l.trial, l.charged, l.start, l.end, l.anchor, l.months = true, true, l.plan, at, ends, ends, 0
+}
+
+// goBack undoes a downgrade. A failure of ours costs nothing, even when the subscription has run out meanwhile.
+func (l *ledger) goBack(at, written time.Time) {
+	l.pending = ""
+	if l.live {
+		l.charged = l.plan
 		return
 	}
-	// Stripe takes no end that is past for it; the trial's days then count from its clock.
-	ends := f.TrialEndsAt.Truncate(time.Second)
-	if !ends.After(at) {
-		ends = at.Add(time.Duration(f.TrialDays) * 24 * time.Hour)
-	}
-	l.live, l.trial, l.charged, l.start, l.end, l.anchor = true, true, f.Plan, at, ends, ends
+	l.try(at, written.AddDate(0, 1, 0), 30)
 }
 
 // renew lets every period end that is over at a time.
@@ -225,7 +238,7 @@ func TestTheLedger(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var l ledger
 			for _, e := range c.history {
-				require.NoError(t, l.take(e.at, "tenure.lifecycle."+e.name+".v1", []byte(e.data)))
+				require.NoError(t, l.take(e.at, e.at, "tenure.lifecycle."+e.name+".v1", []byte(e.data)))
 			}
 			l.renew(c.until)
 			require.Equal(t, c.want, l.cents, "%v", l.book)

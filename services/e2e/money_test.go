@@ -244,7 +244,7 @@ func (w *moneyWorld) ledger(id string) ledger {
 	times := w.noted[id]
 	for i, e := range readStream(w.t, w.db, id) {
 		if i < len(times) {
-			require.NoError(w.t, l.take(times[i], e.Type, e.Data), "%s %d", id, e.Sequence)
+			require.NoError(w.t, l.take(times[i], e.Time, e.Type, e.Data), "%s %d", id, e.Sequence)
 		}
 	}
 	l.renew(w.now)

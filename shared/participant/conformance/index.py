@@ -42,7 +42,7 @@ class Bus:  # the little of NATS' text protocol that is needed: one request at a
 bus = Bus(os.environ["NATS_URL"])
 consumer = f"participant_{NAME}"  # durable: what is asked for while this program is down is not lost
 bus.request(f"$JS.API.CONSUMER.CREATE.{STREAM}.{consumer}.tenure.events.lifecycle.*.step.requested", {
-    "stream_name": STREAM, "config": {"durable_name": consumer, "deliver_policy": "new", "ack_policy": "explicit", "ack_wait": 30 * 10**9,
+    "stream_name": STREAM, "config": {"durable_name": consumer, "deliver_policy": "new", "ack_policy": "explicit", "ack_wait": 10 * 10**9,
     "filter_subject": "tenure.events.lifecycle.*.step.requested", "max_ack_pending": 1}})
 urllib.request.urlopen(urllib.request.Request(os.environ["TENURE_URL"] + f"/v1/participants/{NAME}", method="PUT",
     data=json.dumps({"actions": list(ACTIONS)}).encode(),

@@ -97,14 +97,15 @@ func (w *moneyWorld) lose(t *testing.T, l loss, meanwhile func(id string)) {
 	})
 	// Nobody gets through to Stripe before we are dead, nor afterwards until that is wished for.
 	w.tell("POST", "/faults", map[string]any{"path_prefix": "/v1/", "outcome": "429", "times": 1_000_000}, nil)
-	w.kill()
-	w.launch()
+	w.restart()
 	var undone int
 	require.NoError(t, w.db.QueryRow(w.context(time.Minute), `SELECT count(*) FROM billing.works WHERE tenant = $1 AND done_at IS NULL`, id).Scan(&undone))
+	w.say("restarted")
 	require.Equal(t, 1, undone, "%s: it was killed too late to lose anything", l.name)
 	meanwhile(id)
 	w.tell("DELETE", "/faults", nil, nil)
 	w.settle()
+	w.say("settled")
 	w.now = w.advance(0)
 
 	var done []call

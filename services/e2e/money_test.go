@@ -112,15 +112,22 @@ func (w *moneyWorld) round(crash bool) {
 	w.redeliver()
 	if crash {
 		<-time.After(time.Duration(100+w.dice.IntN(900)) * time.Millisecond) // the random moment
-		w.say("kill -9")
-		w.kill()
-		w.launch()
+		w.restart()
 	}
 	wg.Wait()
 	w.say("played")
 	w.settle()
 	w.say("settled")
 	w.advanceBy(w.step())
+}
+
+// restart is kill -9, and a new start.
+func (w *moneyWorld) restart() {
+	w.t.Helper()
+	w.say("kill -9")
+	w.kill()
+	w.launch()
+	w.db.Reset() // those connections are broken
 }
 
 // trouble adds faults to Stripe. Those that meet no call in this round stay for a later one.
@@ -136,6 +143,9 @@ func (w *moneyWorld) trouble(crash bool) {
 		fault := map[string]any{
 			"path_prefix": pick(w.dice, paths), "method": pick(w.dice, []string{"", "GET", "POST"}),
 			"outcome": pick(w.dice, outcomes), "times": 1 + w.dice.IntN(3),
+		}
+		if fault["outcome"] == "timeout" {
+			fault["times"] = 1 // what outlives the kill takes half a minute
 		}
 		w.say("fault %v", fault)
 		w.tell("POST", "/faults", fault, nil)

@@ -95,7 +95,7 @@ func newWorld(t *testing.T) *world {
 	// Beyond what the containers get: where the parts are in this test, and days of 100 ms, for which dev is needed.
 	w.overrides = map[string]string{
 		"AWS_ENDPOINT_URL": store.Endpoint, "TENURE_S3_BUCKET": bucket, "STRIPE_API_BASE": "http://127.0.0.1:1",
-		"TENURE_ENV": "dev", "TENURE_RETENTION_UNIT": "100ms",
+		"TENURE_ENV": "dev", "TENURE_RETENTION_UNIT": "100ms", "TENURE_IDLE_AFTER_DAYS": "0",
 	}
 	w.start(t)
 	return w

@@ -258,12 +258,19 @@ func (op *Operation) errored(p *events.StepErrored) *Operation {
 	return next
 }
 
-// abort turns a running operation back; one that cannot return goes on to its end.
+// abort turns a running operation back; one that cannot return goes on to its end. So does one that is erasing: whoever
+// erases cannot be stopped from here, and would meet what a tenant has that came back meanwhile.
 func (op *Operation) abort(why string) *Operation {
-	if op == nil || op.Status != LeaseRunning || op.pastReturn() {
+	if op == nil || op.Status != LeaseRunning || op.pastReturn() || op.erasing() {
 		return op
 	}
 	return op.compensate(why)
+}
+
+func (op *Operation) erasing() bool {
+	return slices.ContainsFunc(op.Steps, func(s Step) bool {
+		return s.Action == actionErase && (s.Status == StepRunning || s.Status == StepWaiting)
+	})
 }
 
 // compensate writes down the way back: every step that was ever asked is undone, also one that failed or never

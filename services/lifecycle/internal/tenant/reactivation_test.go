@@ -159,3 +159,21 @@ func TestDeletedTenantBeginsANewLifeOnly(t *testing.T) {
 		t.Errorf("the last step is %+v", bill)
 	}
 }
+
+// A fresh start that is erasing cannot turn back: the erasing would go on, and meet the data of a tenant that came back
+// meanwhile. The deletion that is asked for then waits for the end.
+func TestADeletionWaitsForAFreshStartThatErases(t *testing.T) {
+	w := active(t)
+	w.after(CmdDelete, &events.Delete{})
+	w.after(CmdReactivate, &events.Reactivate{RestoreData: ptr(false)})
+	if s := w.step("sample", actionErase); s.Status != StepRunning {
+		t.Fatalf("the erasing is %s", s.Status)
+	}
+	w.do(CmdDelete, &events.Delete{}, "deletion.queued")
+	w.is(Reactivating)
+	if w.state.Lease.Status != LeaseRunning {
+		t.Errorf("the fresh start is %s", w.state.Lease.Status)
+	}
+	w.finish()
+	w.is(Deleting)
+}

@@ -30,8 +30,11 @@ func environment() (runner.Environ, error) {
 	return environ, nil
 }
 
-// impatient are defaults for a Stripe that is simulated: its clock is moved by months in a moment, and it has no limits.
-var impatient = map[string]string{"TENURE_USAGE_REPORT_INTERVAL": "1s", "TENURE_STRIPE_RATE": "10000"}
+// impatient are defaults for a Stripe that is simulated (its clock is moved by months in a moment, and it has no limits), and
+// for days that may be seconds: nobody wants to see a tenant go cold while he looks at another.
+var impatient = map[string]string{
+	"TENURE_USAGE_REPORT_INTERVAL": "1s", "TENURE_STRIPE_RATE": "10000", "TENURE_IDLE_AFTER_DAYS": "0",
+}
 
 // connect points the services to the stack's parts and to each other. What the caller's environment says about them is
 // overruled: it may be about another Tenure.

@@ -49,6 +49,7 @@ type conclusion struct {
 	work    *store.Work        // finished with it; nil for news
 	answer  *events.StepAnswer // nil when nobody asked
 	ended   bool               // the tenant's life is over
+	paidUp  bool               // nothing is owed any more by a tenant that has nothing to pay for
 }
 
 // commit stores a conclusion: what is believed, the facts that follow from it, and the answer behind them.
@@ -58,6 +59,10 @@ func (a *App) commit(c conclusion) inbox.Commit {
 		before = before.After(c.work.Changes)
 	}
 	next, facts := plan.Derive(c.live, before)
+	if c.paidUp {
+		next.Standing = "" // as it is of a customer with nothing live
+		facts = append(facts, &events.BillingPaymentRecovered{SubscriptionID: before.SubscriptionID, Status: plan.Canceled})
+	}
 	if c.account.Ended {
 		facts = nil // late news of a life that is over
 	}

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"net/http"
 	"testing"
 
 	"tenure/shared/events"
@@ -39,4 +40,23 @@ func TestTheEndCreditsWhatWasPaidFor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who comes back for nothing while a period is unpaid is in default until that is paid, and not for ever.
+func TestADefaultEndsWithItsPayment(t *testing.T) {
+	stripe := simulate(t, tenant)
+	f := database(t).with(t, tenant, stripe)
+	f.signUp("professional")
+	for _, act := range []act{decline, turn, collect, hear, send(&events.DeletionRequested{}, &events.TenantReactivated{Plan: "free", RestoreData: true})} {
+		act(f, stripe)
+	}
+	f.wantTold("subscription.changed", "payment.failed", "subscription.cancelled", "subscription.cancelled")
+	hear(f, stripe)
+	f.wantTold()
+	stripe.call(http.MethodPost, "/_sim/payment-methods", map[string]any{"tenant": tenant, "outcome": "ok"}, nil)
+	stripe.call(http.MethodPost, "/_sim/pay", map[string]any{"tenant": tenant}, nil)
+	hear(f, stripe)
+	f.wantTold("payment.recovered")
+	hear(f, stripe)
+	f.wantTold()
 }

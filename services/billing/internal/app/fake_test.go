@@ -208,6 +208,8 @@ func (f *fakeStripe) now() time.Time { return now }
 
 func (f *fakeStripe) PlanOwed(context.Context, string) (bool, error) { return !f.addOnsOwed, nil }
 
+func (f *fakeStripe) Owes(context.Context, string) (bool, error) { return f.decline, nil }
+
 func (f *fakeStripe) Quote(_ context.Context, q plan.QuoteOf) (query.Quote, error) {
 	f.quoted = q
 	return query.Quote{NextCents: f.price(q.Plan)}, nil

@@ -40,7 +40,34 @@ func (a *App) news(ctx context.Context, e events.Event) (inbox.Commit, error) {
 	if err := a.awaitWork(ctx, account, live); err != nil {
 		return nil, err
 	}
-	return a.commit(conclusion{cause: e, account: account, live: live}), nil
+	c := conclusion{cause: e, account: account, live: live}
+	if account.Belief.Standing == plan.InDefault {
+		if c.paidUp, err = a.freeAndPaidUp(ctx, account, live); err != nil {
+			return nil, err
+		}
+	}
+	return a.commit(c), nil
+}
+
+// freeAndPaidUp is paidUp for a tenant that is on a free plan. On any other it has to pay for a new subscription.
+func (a *App) freeAndPaidUp(ctx context.Context, account store.Account, live []plan.Subscription) (bool, error) {
+	agreed, err := a.store.Agreement(ctx, account.Tenant)
+	if err != nil || agreed.State != plan.Live {
+		return false, err
+	}
+	if p, known := a.catalogue.Find(agreed.Plan); !known || !p.Free() {
+		return false, nil
+	}
+	return a.paidUp(ctx, account, live)
+}
+
+// paidUp reports whether a tenant that pays for nothing any more has paid what it owed: no subscription is left to show it.
+func (a *App) paidUp(ctx context.Context, account store.Account, live []plan.Subscription) (bool, error) {
+	if plan.Main(live) != nil || account.Belief.Standing != plan.InDefault {
+		return false, nil
+	}
+	owes, err := a.stripe.Owes(ctx, account.CustomerID)
+	return !owes, err
 }
 
 // lookAndCollect is look, and has a trial that has just ended paid for at once: whether it goes over into a paid plan is

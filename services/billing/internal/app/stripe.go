@@ -32,6 +32,8 @@ type Stripe interface {
 	Invoices(ctx context.Context, subscriptionID, since string) ([]plan.Invoice, error)
 	// PlanOwed reports whether an open invoice of the subscription charges for the plan, and not for add-ons alone.
 	PlanOwed(ctx context.Context, subscriptionID string) (bool, error)
+	// Owes reports whether an invoice of the customer is open, be its subscription over.
+	Owes(ctx context.Context, customerID string) (bool, error)
 	// Quote asks for the invoices that a change would make. Nothing is changed.
 	Quote(ctx context.Context, q plan.QuoteOf) (query.Quote, error)
 	// Collect tries to be paid for an invoice now, instead of when Stripe would by itself. A card that is declined, or an

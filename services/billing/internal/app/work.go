@@ -61,9 +61,13 @@ func (a *App) carryOut(ctx context.Context, r request) (inbox.Commit, error) {
 				"event", r.cause.ID, "changes", w.Changes, "reason", w.Failure)
 		}
 	}
-	return a.commit(conclusion{
-		cause: r.cause, account: r.account, live: live, work: &w, answer: r.answer(w, live), ended: r.ends,
-	}), nil
+	c := conclusion{cause: r.cause, account: r.account, live: live, work: &w, answer: r.answer(w, live), ended: r.ends}
+	if r.credit { // the tenant is on a free plan from now on
+		if c.paidUp, err = a.paidUp(ctx, r.account, live); err != nil {
+			return nil, err
+		}
+	}
+	return a.commit(c), nil
 }
 
 // look returns what is live at Stripe.

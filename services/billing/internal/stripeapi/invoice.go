@@ -157,6 +157,17 @@ func (c *Client) PlanOwed(ctx context.Context, subscriptionID string) (bool, err
 	return false, nil
 }
 
+// Owes implements app.Stripe.
+func (c *Client) Owes(ctx context.Context, customerID string) (bool, error) {
+	open := c.invoices.List(&stripe.InvoiceListParams{
+		ListParams: list(ctx), Customer: stripe.String(customerID), Status: stripe.String(plan.InvoiceOpen),
+	})
+	if open.Next() {
+		return true, nil
+	}
+	return false, c.translate(ctx, "list unpaid invoices of "+customerID, open.Err())
+}
+
 func (c *Client) chargesPlan(ctx context.Context, i *stripe.Invoice) (bool, error) {
 	if i.Lines == nil || len(i.Lines.Data) == 0 {
 		return true, nil

@@ -229,7 +229,8 @@ func TestTheLedger(t *testing.T) {
 			entry{day(5, 2), "downgrade.completed", `{"plan":"starter"}`}), day(5, 31), 19_900 + 4_900},
 		{"a trial and what comes of it", []entry{
 			{day(4, 1), "tenant.registered", `{"plan":"starter","trial_days":14,"trial_ends_at":"2026-04-15T00:00:00Z"}`},
-			{day(4, 3), "upgrade.completed", `{"plan":"professional"}`}}, day(5, 20), 2 * 19_900},
+			{day(4, 3), "upgrade.completed", `{"plan":"professional"}`},
+		}, day(5, 20), 2 * 19_900},
 		{"gone with the period, and back again", append(slices.Clip(signUp),
 			entry{day(4, 16), "deletion.requested", `{}`},
 			entry{day(5, 10), "reactivation.started", `{"operation":{"steps":[{"participant":"billing"}]}}`},

@@ -86,12 +86,6 @@ func (s *system) clock(move map[string]any) time.Time {
 	return clock.Now.Truncate(time.Second) // Stripe counts seconds
 }
 
-// card tells what a tenant's card does.
-func (s *system) card(tenant, outcome string) {
-	s.t.Helper()
-	s.tell("POST", "/payment-methods", map[string]string{"tenant": tenant, "outcome": outcome}, nil)
-}
-
 // call is an entry of the simulator's log of calls.
 type call struct {
 	Method         string         `json:"method"`

@@ -205,22 +205,27 @@ func (d *driver) answerTo(ctx context.Context, asked events.Event, step string) 
 	if err != nil {
 		return r, fmt.Errorf("%s: %w", step, err)
 	}
+	return r, d.conforms(r, asked, step)
+}
+
+// conforms says what is wrong with an answer.
+func (d *driver) conforms(r reply, asked events.Event, step string) error {
 	e := r.event
 	if e.Type == "" {
-		return r, fmt.Errorf("%s: %s", step, r.data.Error)
+		return fmt.Errorf("%s: %s", step, r.data.Error)
 	}
 	completed, failed := events.AnswerType(d.Name, events.StepCompletedName), events.AnswerType(d.Name, events.StepFailedName)
 	switch {
 	case e.Type != completed && e.Type != failed:
-		return r, fmt.Errorf("%s: the answer's type is %s, it must be %s or %s", step, e.Type, completed, failed)
+		return fmt.Errorf("%s: the answer's type is %s, it must be %s or %s", step, e.Type, completed, failed)
 	case e.Subject != asked.Subject:
-		return r, fmt.Errorf("%s: the answer's subject is %q, it must be the tenant %q", step, e.Subject, asked.Subject)
+		return fmt.Errorf("%s: the answer's subject is %q, it must be the tenant %q", step, e.Subject, asked.Subject)
 	case r.data.StepID != step:
-		return r, fmt.Errorf("%s: the answer's step_id is %q", step, r.data.StepID)
+		return fmt.Errorf("%s: the answer's step_id is %q", step, r.data.StepID)
 	case r.data.Participant != d.Name:
-		return r, fmt.Errorf("%s: the answer's participant is %q, it must be %q", step, r.data.Participant, d.Name)
+		return fmt.Errorf("%s: the answer's participant is %q, it must be %q", step, r.data.Participant, d.Name)
 	case e.Type == failed && r.data.Error == "":
-		return r, fmt.Errorf("%s: it failed without an error: say why", step)
+		return fmt.Errorf("%s: it failed without an error: say why", step)
 	}
-	return r, nil
+	return nil
 }

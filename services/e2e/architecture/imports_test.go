@@ -108,6 +108,7 @@ func TestLayers(t *testing.T) {
 		{"tenure/shared/plans", ""},
 		{"tenure/shared/gate", "tenure/shared/events tenure/shared/plans"},
 		{"tenure/shared/gate/pgcounter", "tenure/shared/gate"},
+		{"tenure/shared/rls", "tenure/shared/pg"},
 		{"tenure/shared/participant", "tenure/shared/events tenure/shared/fault"},
 		{"tenure/shared/client", "tenure/shared/events tenure/shared/problem"},
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"tenure/shared/pg"
+	"tenure/shared/rls"
 )
 
 // ErrNoRoute says that there is no capacity for the tenant here: it was never provisioned, or is gone.
@@ -31,19 +31,9 @@ type Tx struct {
 	tenant string
 }
 
-// As runs fn in a transaction of the tenant. The settings end with the transaction, so that the connection goes back
-// to the pool without them.
+// As runs fn in a transaction of the tenant.
 func (s *Store) As(ctx context.Context, tenant string, fn func(tx Tx) error) error {
-	return pg.WithTx(ctx, s.db, func(tx pgx.Tx) error {
-		// Of rows that have just moved the planner knows nothing: it takes thousands for a handful, and would rather sort them
-		// all for each page than read an index in its order.
-		_, err := tx.Exec(ctx, `SELECT set_config('tenure.tenant', $1, true), set_config('role', $2, true),
-			set_config('enable_sort', 'off', true)`, tenant, role)
-		if err != nil {
-			return fmt.Errorf("enter tenant %s: %w", tenant, err)
-		}
-		return fn(Tx{tx, tenant})
-	})
+	return rls.As(ctx, s.db, role, tenant, func(tx pgx.Tx) error { return fn(Tx{tx, tenant}) })
 }
 
 // Tenant is what is provisioned for one.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -104,7 +106,8 @@ func answerID(t task, name string) string {
 	return fmt.Sprintf("%s.%s.%d.%s", t.request.StepID, way, t.request.Attempt, name)
 }
 
-// exists looks for an answer to this attempt on the bus. When the bus cannot tell, it says no: handlers are idempotent.
+// exists looks on the bus for an answer to this attempt, or to a request that came after it: doing an older step again then
+// would undo what the newer one did. When the bus cannot tell, it says no: handlers are idempotent.
 func (a *answers) exists(ctx context.Context, t task) bool {
 	stream, err := a.js.Stream(ctx, eventStream)
 	if err != nil {
@@ -116,11 +119,17 @@ func (a *answers) exists(ctx context.Context, t task) bool {
 		if err != nil {
 			continue
 		}
-		if e, err := events.Decode(last.Header, last.Data); err == nil && e.ID == answerID(t, name) {
+		if e, err := events.Decode(last.Header, last.Data); err == nil && (e.ID == answerID(t, name) || versionOf(e.CausationID) > t.event.Sequence) {
 			return true
 		}
 	}
 	return false
+}
+
+// versionOf is the sequence in the id of a log's event; 0 of any other id.
+func versionOf(id string) int64 {
+	version, _ := strconv.ParseInt(id[strings.LastIndexByte(id, '.')+1:], 10, 64)
+	return version
 }
 
 // progressPeriod is the least time between two reports of one step.

@@ -343,35 +343,43 @@ func TestAStoppingParticipantGivesItsStepToTheNext(t *testing.T) {
 	}
 }
 
-// The process died between its answer and the ack: the answer stands, whatever doing it again would give.
+// The process died between its answer and the ack: the answer stands, whatever doing it again would give. So it is when
+// what was answered since is a newer step: doing the older one now would undo that.
 func TestAnAnsweredStepIsNotDoneAgain(t *testing.T) {
-	c := newControl(t)
-	begun := make(chan struct{})
-	stop := c.take(map[string]participant.Handler{
-		"erase": func(ctx context.Context, _ participant.Step) (any, error) {
-			close(begun)
-			<-ctx.Done()
-			return nil, ctx.Err()
-		},
-	})
-	c.ask("acme", events.StepRequest{StepID: "s1", Action: "erase"})
-	testkit.Receive(t, soon, wait(begun))
-	stop()
-	answer, err := events.Answer("acme", events.StepCompletedName, events.StepAnswer{StepID: "s1", Participant: "index"})
-	if err != nil {
-		t.Fatal(err)
+	for name, answered := range map[string]struct{ step, id, cause string }{
+		"the same step": {"s1", "s1.do.1.step.completed", "acme.1"},
+		"a newer step":  {"s2", "s2.do.1.step.completed", "acme.2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newControl(t)
+			begun := make(chan struct{})
+			stop := c.take(map[string]participant.Handler{
+				"erase": func(ctx context.Context, _ participant.Step) (any, error) {
+					close(begun)
+					<-ctx.Done()
+					return nil, ctx.Err()
+				},
+			})
+			c.ask("acme", events.StepRequest{StepID: "s1", Action: "erase"})
+			testkit.Receive(t, soon, wait(begun))
+			stop()
+			answer, err := events.Answer("acme", events.StepCompletedName, events.StepAnswer{StepID: answered.step, Participant: "index"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.ID, answer.Source, answer.Time, answer.CausationID = answered.id, "tenure/index", time.Now(), answered.cause
+			if err := c.bus.Publish(t.Context(), answer); err != nil {
+				t.Fatal(err)
+			}
+			c.take(map[string]participant.Handler{
+				"erase": func(context.Context, participant.Step) (any, error) {
+					t.Error("the step was done again")
+					return nil, nil
+				},
+			})
+			c.settled()
+		})
 	}
-	answer.ID, answer.Source, answer.Time = "s1.do.1.step.completed", "tenure/index", time.Now()
-	if err := c.bus.Publish(t.Context(), answer); err != nil {
-		t.Fatal(err)
-	}
-	c.take(map[string]participant.Handler{
-		"erase": func(context.Context, participant.Step) (any, error) {
-			t.Error("the step was done again")
-			return nil, nil
-		},
-	})
-	c.settled()
 }
 
 func TestTheAnswerWaitsForTheBus(t *testing.T) {

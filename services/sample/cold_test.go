@@ -7,6 +7,7 @@ import (
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"tenure/services/connectors"
 	"tenure/services/connectors/datamap"
 	"tenure/services/connectors/s3"
 	"tenure/services/connectors/s3/s3test"
@@ -43,7 +44,7 @@ func TestAColdTenantsArchive(t *testing.T) {
 
 	w.publish("acme", &events.TenantCooled{Change: events.Change{To: "active"}, IdleSince: time.Now()})
 	testkit.WaitFor(t, soon, "the archive is small", func() bool { return size() < full })
-	if rows, err := stores[0].Count(t.Context(), "acme"); err != nil || rows["sample.documents"] != 60 {
+	if rows, err := stores[0].Count(t.Context(), connectors.Tenant("acme")); err != nil || rows["sample.documents"] != 60 {
 		t.Errorf("an export of the cold tenant has %v, %v", rows, err)
 	}
 	if a := w.call("GET", "/sample/acme/documents", "", ""); a.status != http.StatusOK || size() != full {
@@ -53,7 +54,7 @@ func TestAColdTenantsArchive(t *testing.T) {
 	w.publish("acme", &events.TenantCooled{Change: events.Change{To: "active"}, IdleSince: time.Now()})
 	testkit.WaitFor(t, soon, "the archive is small again", func() bool { return size() < full })
 	for _, store := range stores {
-		if _, err := store.Erase(t.Context(), "acme"); err != nil {
+		if _, err := store.Erase(t.Context(), connectors.Tenant("acme")); err != nil {
 			t.Fatal(err)
 		}
 	}

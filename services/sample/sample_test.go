@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"tenure/services/connectors"
 	"tenure/services/connectors/datamap"
 	"tenure/services/sample"
 	"tenure/shared/auth"
@@ -356,7 +357,7 @@ func TestTheDataMapIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stores.Close()
-	if _, err := stores[0].Erase(t.Context(), "acme"); err != nil {
+	if _, err := stores[0].Erase(t.Context(), connectors.Tenant("acme")); err != nil {
 		t.Fatal(err)
 	}
 	for _, table := range w.tables() {

@@ -100,7 +100,7 @@ func put(t *testing.T, f Fixture, tenant string, n int) map[string]int {
 
 func snapshot(t *testing.T, f Fixture, tenant string) connectors.Snapshot {
 	t.Helper()
-	s, err := f.Connector.Snapshot(t.Context(), tenant, time.Time{})
+	s, err := f.Connector.Snapshot(t.Context(), connectors.Tenant(tenant), time.Time{})
 	if err != nil {
 		t.Fatalf("snapshot of %s: %v", tenant, err)
 	}
@@ -111,7 +111,7 @@ func snapshot(t *testing.T, f Fixture, tenant string) connectors.Snapshot {
 func read(t *testing.T, s connectors.Snapshot, kind string) *rows {
 	t.Helper()
 	var r rows
-	if err := s.Read(t.Context(), kind, &r); err != nil {
+	if err := connectors.ReadKind(t.Context(), s, kind, &r); err != nil {
 		t.Fatalf("read: %v", err)
 	}
 	if len(r.open) > 0 {
@@ -120,9 +120,9 @@ func read(t *testing.T, s connectors.Snapshot, kind string) *rows {
 	return &r
 }
 
-func total(t *testing.T, counts func(context.Context, string) (connectors.Counts, error), tenant string) int64 {
+func total(t *testing.T, counts func(context.Context, connectors.Scope) (connectors.Counts, error), tenant string) int64 {
 	t.Helper()
-	c, err := counts(t.Context(), tenant)
+	c, err := counts(t.Context(), connectors.Tenant(tenant))
 	if err != nil {
 		t.Fatalf("count %s: %v", tenant, err)
 	}
@@ -140,7 +140,7 @@ func testEmpty(t *testing.T, f Fixture) {
 	if r := read(t, s, f.Kind); len(r.list) != 0 {
 		t.Errorf("read %q", r.list)
 	}
-	for what, counts := range map[string]func(context.Context, string) (connectors.Counts, error){
+	for what, counts := range map[string]func(context.Context, connectors.Scope) (connectors.Counts, error){
 		"Count": f.Connector.Count, "Erase": f.Connector.Erase, "Verify": f.Connector.Verify,
 	} {
 		if n := total(t, counts, "acme"); n != 0 {
@@ -228,7 +228,7 @@ func (f *full) EndRow() error {
 func testSinkError(t *testing.T, f Fixture) {
 	put(t, f, "acme", 10)
 	s := snapshot(t, f, "acme")
-	if err := s.Read(t.Context(), f.Kind, &full{}); !errors.Is(err, errFull) {
+	if err := connectors.ReadKind(t.Context(), s, f.Kind, &full{}); !errors.Is(err, errFull) {
 		t.Errorf("Read answers %v, not the sink's error", err)
 	}
 	s.Close()
@@ -258,7 +258,7 @@ func testCancelledRead(t *testing.T, f Fixture) {
 	s := snapshot(t, f, "acme")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if err := s.Read(ctx, f.Kind, &cancelling{cancel: cancel}); err == nil {
+	if err := connectors.ReadKind(ctx, s, f.Kind, &cancelling{cancel: cancel}); err == nil {
 		t.Error("a cancelled Read says that it read everything")
 	}
 }
@@ -294,10 +294,10 @@ func testEraseGoesOn(t *testing.T, f Fixture) {
 	put(t, f, "acme", 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := f.Connector.Erase(ctx, "acme"); err == nil {
+	if _, err := f.Connector.Erase(ctx, connectors.Tenant("acme")); err == nil {
 		t.Error("a cancelled Erase says that it is done")
 	}
-	if _, err := f.Connector.Erase(t.Context(), "acme"); err != nil {
+	if _, err := f.Connector.Erase(t.Context(), connectors.Tenant("acme")); err != nil {
 		t.Fatal(err)
 	}
 	if n := total(t, f.Connector.Verify, "acme"); n != 0 {
@@ -308,16 +308,16 @@ func testEraseGoesOn(t *testing.T, f Fixture) {
 func testRefusesIDs(t *testing.T, f Fixture) {
 	put(t, f, "acme", 1)
 	for _, id := range []string{"", "%", "*", "..", "../acme", "acme/", "x' OR 1=1 --", "a.>"} {
-		if _, err := f.Connector.Count(t.Context(), id); err == nil {
+		if _, err := f.Connector.Count(t.Context(), connectors.Tenant(id)); err == nil {
 			t.Errorf("Count takes %q", id)
 		}
-		if _, err := f.Connector.Snapshot(t.Context(), id, time.Time{}); err == nil {
+		if _, err := f.Connector.Snapshot(t.Context(), connectors.Tenant(id), time.Time{}); err == nil {
 			t.Errorf("Snapshot takes %q", id)
 		}
-		if _, err := f.Connector.Erase(t.Context(), id); err == nil {
+		if _, err := f.Connector.Erase(t.Context(), connectors.Tenant(id)); err == nil {
 			t.Errorf("Erase takes %q", id)
 		}
-		if _, err := f.Connector.Verify(t.Context(), id); err == nil {
+		if _, err := f.Connector.Verify(t.Context(), connectors.Tenant(id)); err == nil {
 			t.Errorf("Verify takes %q", id)
 		}
 	}

@@ -77,15 +77,40 @@ func (s *Store) Close() { s.db.Close() }
 // Name is the store's name in the data map.
 func (s *Store) Name() string { return s.name }
 
+// Traits tells the tables.
+func (s *Store) Traits() connectors.Traits {
+	traits := connectors.Traits{Kind: "postgres"}
+	for _, t := range s.tables {
+		traits.Targets = append(traits.Targets, "table "+t.Name)
+	}
+	return traits
+}
+
+// Bytes adds up the rows' sizes as they are stored.
+func (s *Store) Bytes(ctx context.Context, of connectors.Scope) (total int64, err error) {
+	if err := of.Check(); err != nil {
+		return 0, err
+	}
+	for _, t := range s.tables {
+		var n int64
+		err := s.db.QueryRow(ctx, `SELECT coalesce(sum(pg_column_size(t.*)), 0) FROM `+t.from+` AS t WHERE `+t.tenant+` = $1`, of.Tenant).Scan(&n)
+		if err != nil {
+			return 0, s.wrap("measure "+t.Name, err)
+		}
+		total += n
+	}
+	return total, nil
+}
+
 // Count tells the tenant's rows of each table, at one point in time.
-func (s *Store) Count(ctx context.Context, tenant string) (connectors.Counts, error) {
-	if err := connectors.CheckTenant(tenant); err != nil {
+func (s *Store) Count(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
+	if err := of.Check(); err != nil {
 		return nil, err
 	}
 	counts := connectors.Counts{}
 	err := s.inTx(ctx, readSnapshot, func(tx pgx.Tx) error {
 		for _, t := range s.tables {
-			n, err := t.count(ctx, tx, tenant, time.Time{})
+			n, err := t.count(ctx, tx, of.Tenant, time.Time{})
 			if err != nil {
 				return err
 			}
@@ -97,18 +122,18 @@ func (s *Store) Count(ctx context.Context, tenant string) (connectors.Counts, er
 }
 
 // Verify is Count: a deleted row leaves no other form behind.
-func (s *Store) Verify(ctx context.Context, tenant string) (connectors.Counts, error) {
-	return s.Count(ctx, tenant)
+func (s *Store) Verify(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
+	return s.Count(ctx, of)
 }
 
 // Erase deletes the tenant's rows chunk by chunk, each in a transaction of its own.
-func (s *Store) Erase(ctx context.Context, tenant string) (connectors.Counts, error) {
-	if err := connectors.CheckTenant(tenant); err != nil {
+func (s *Store) Erase(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
+	if err := of.Check(); err != nil {
 		return nil, err
 	}
 	erased := connectors.Counts{}
 	for _, t := range s.tables {
-		n, err := s.eraseTable(ctx, t, tenant)
+		n, err := s.eraseTable(ctx, t, of.Tenant)
 		erased[t.Name] = n
 		if err != nil {
 			return erased, s.wrap("erase "+t.Name, err)

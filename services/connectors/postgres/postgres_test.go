@@ -90,13 +90,13 @@ func (l *lines) EndRow() error {
 
 func readAll(t *testing.T, c connectors.Connector, kind string) string {
 	t.Helper()
-	snapshot, err := c.Snapshot(t.Context(), "acme", time.Time{})
+	snapshot, err := c.Snapshot(t.Context(), connectors.Tenant("acme"), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer snapshot.Close()
 	var got lines
-	if err := snapshot.Read(t.Context(), kind, &got); err != nil {
+	if err := connectors.ReadKind(t.Context(), snapshot, kind, &got); err != nil {
 		t.Fatal(err)
 	}
 	return string(got)
@@ -109,7 +109,7 @@ func TestRowsSinceATime(t *testing.T) {
 	exec(t, db, `INSERT INTO app.documents VALUES ('acme', 'old', 'x')`)
 	notes := postgres.Table{Name: "app.notes", Tenant: "tenant_id", Key: []string{"id"}, Kind: "usage", Columns: []string{"id"}, Changed: "at"}
 	store := postgres.New("app", db, []postgres.Table{documents, notes})
-	snapshot, err := store.Snapshot(t.Context(), "acme", time.Date(2026, 2, 1, 1, 0, 0, 0, time.FixedZone("CET", 3600)))
+	snapshot, err := store.Snapshot(t.Context(), connectors.Tenant("acme"), time.Date(2026, 2, 1, 1, 0, 0, 0, time.FixedZone("CET", 3600)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestRowsSinceATime(t *testing.T) {
 		t.Errorf("counted %v", got)
 	}
 	var got lines
-	if err := snapshot.Read(t.Context(), "usage", &got); err != nil || string(got) != `{"id":2}`+"\n" {
+	if err := connectors.ReadKind(t.Context(), snapshot, "usage", &got); err != nil || string(got) != `{"id":2}`+"\n" {
 		t.Errorf("read %q, %v", got, err)
 	}
 }
@@ -141,7 +141,7 @@ func TestRowsAreTheColumnsOfTheMap(t *testing.T) {
 	if got, want := readAll(t, whole, "documents"), `{"a":1,"b":"two lines"}`+"\n"; got != want {
 		t.Errorf("rows are %s, not %s", got, want)
 	}
-	if n, err := store.Erase(t.Context(), "acme"); err != nil || n.Total() != 3 {
+	if n, err := store.Erase(t.Context(), connectors.Tenant("acme")); err != nil || n.Total() != 3 {
 		t.Errorf("erased %v, %v", n, err)
 	}
 }
@@ -169,11 +169,11 @@ func TestKeysOfEveryType(t *testing.T) {
 			exec(t, db, fmt.Sprintf(`INSERT INTO %q SELECT 'acme', %s FROM generate_series(1, 10001) AS n`, table, value))
 			exec(t, db, fmt.Sprintf(`INSERT INTO %q SELECT 'other', %s FROM generate_series(1, 10) AS n`, table, value))
 			store := postgres.New("app", db, []postgres.Table{{Name: table, Tenant: "tenant", Key: []string{"key"}}})
-			erased, err := store.Erase(t.Context(), "acme")
+			erased, err := store.Erase(t.Context(), connectors.Tenant("acme"))
 			if err != nil || erased.Total() != 10001 {
 				t.Errorf("erased %v, %v", erased, err)
 			}
-			if left, err := store.Count(t.Context(), "other"); err != nil || left.Total() != 10 {
+			if left, err := store.Count(t.Context(), connectors.Tenant("other")); err != nil || left.Total() != 10 {
 				t.Errorf("the other tenant has %v, %v", left, err)
 			}
 		})
@@ -203,13 +203,13 @@ func TestAPolicyThatHidesRowsIsAnError(t *testing.T) {
 	}
 	defer bound.Close()
 	store := postgres.New("app", bound, []postgres.Table{documents})
-	if n, err := store.Count(t.Context(), "acme"); err == nil {
+	if n, err := store.Count(t.Context(), connectors.Tenant("acme")); err == nil {
 		t.Errorf("Count answers %v", n)
 	}
-	if n, err := store.Erase(t.Context(), "acme"); err == nil {
+	if n, err := store.Erase(t.Context(), connectors.Tenant("acme")); err == nil {
 		t.Errorf("Erase answers %v", n)
 	}
-	if snapshot, err := store.Snapshot(t.Context(), "acme", time.Time{}); err == nil {
+	if snapshot, err := store.Snapshot(t.Context(), connectors.Tenant("acme"), time.Time{}); err == nil {
 		t.Errorf("Snapshot answers %v", snapshot.Counts())
 		snapshot.Close()
 	}
@@ -223,12 +223,12 @@ func TestADatabaseThatIsDownIsWaitedFor(t *testing.T) {
 	}
 	defer store.Close()
 	proxy.Down()
-	_, err = store.Snapshot(t.Context(), "acme", time.Time{})
+	_, err = store.Snapshot(t.Context(), connectors.Tenant("acme"), time.Time{})
 	if _, wait := fault.Delay(err); !wait {
 		t.Errorf("Snapshot answers %v, which does not say to wait", err)
 	}
 	proxy.Up()
-	_, err = store.Snapshot(t.Context(), "acme", time.Time{})
+	_, err = store.Snapshot(t.Context(), connectors.Tenant("acme"), time.Time{})
 	if _, wait := fault.Delay(err); err == nil || wait {
 		t.Errorf("with its table missing, Snapshot answers %v", err)
 	}

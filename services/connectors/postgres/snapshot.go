@@ -33,15 +33,15 @@ type snapshot struct {
 }
 
 // Snapshot counts the rows of each kind in the transaction that will read them.
-func (s *Store) Snapshot(ctx context.Context, tenant string, since time.Time) (connectors.Snapshot, error) {
-	if err := connectors.CheckTenant(tenant); err != nil {
+func (s *Store) Snapshot(ctx context.Context, of connectors.Scope, since time.Time) (connectors.Snapshot, error) {
+	if err := of.Check(); err != nil {
 		return nil, err
 	}
 	conn, err := s.db.Acquire(ctx)
 	if err != nil {
 		return nil, s.wrap("connect", err)
 	}
-	snap := &snapshot{store: s, conn: conn, tenant: tenant, since: since, counts: connectors.Counts{}}
+	snap := &snapshot{store: s, conn: conn, tenant: of.Tenant, since: since, counts: connectors.Counts{}}
 	if err := snap.begin(ctx); err != nil {
 		snap.Close()
 		return nil, s.wrap("snapshot", err)
@@ -82,9 +82,27 @@ func (s *snapshot) begin(ctx context.Context) (err error) {
 func (s *snapshot) Counts() connectors.Counts       { return s.counts }
 func (s *snapshot) Watermark() connectors.Watermark { return s.watermark }
 
-func (s *snapshot) Read(ctx context.Context, kind string, to connectors.Sink) error {
+func (s *snapshot) Ranges(_ context.Context, kind string, _ int) ([]connectors.Range, error) {
+	var ranges []connectors.Range
 	for _, t := range s.store.tables {
-		if t.Kind != kind {
+		if t.Kind == kind && kind != "" {
+			ranges = append(ranges, connectors.Range{Kind: kind, Part: t.Name})
+		}
+	}
+	return ranges, nil
+}
+
+func (s *snapshot) Position(context.Context, connectors.Range, int64) (string, error) {
+	return "", errors.ErrUnsupported
+}
+
+func (s *snapshot) Same(context.Context, connectors.Range, int64, connectors.Watermark) (bool, error) {
+	return false, nil
+}
+
+func (s *snapshot) Read(ctx context.Context, r connectors.Range, to connectors.Sink) error {
+	for _, t := range s.store.tables {
+		if t.Kind != r.Kind || t.Name != r.Part {
 			continue
 		}
 		rows := &copiedRows{to: to}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"tenure/services/connectors"
@@ -35,9 +36,33 @@ func New(name string, client *awss3.Client, cfg Config) *Store {
 // Name is the store's name in the data map.
 func (s *Store) Name() string { return s.name }
 
+// Traits tells the prefix.
+func (s *Store) Traits() connectors.Traits {
+	return connectors.Traits{Kind: "s3", Targets: []string{"prefix " + s.cfg.Prefix}}
+}
+
+// Bytes adds up the objects that a reader of the bucket sees.
+func (s *Store) Bytes(ctx context.Context, of connectors.Scope) (total int64, err error) {
+	prefix, err := s.prefix(of.Tenant)
+	if err != nil {
+		return 0, err
+	}
+	pages := awss3.NewListObjectsV2Paginator(s.bucket.Client, &awss3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, Prefix: &prefix})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return 0, s.wrap("measure", err)
+		}
+		for _, o := range page.Contents {
+			total += aws.ToInt64(o.Size)
+		}
+	}
+	return total, nil
+}
+
 // Count tells the tenant's objects, old versions and unfinished uploads.
-func (s *Store) Count(ctx context.Context, tenant string) (connectors.Counts, error) {
-	prefix, err := s.prefix(tenant)
+func (s *Store) Count(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
+	prefix, err := s.prefix(of.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -46,13 +71,13 @@ func (s *Store) Count(ctx context.Context, tenant string) (connectors.Counts, er
 }
 
 // Verify is Count: it already sees whatever S3 can still give back.
-func (s *Store) Verify(ctx context.Context, tenant string) (connectors.Counts, error) {
-	return s.Count(ctx, tenant)
+func (s *Store) Verify(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
+	return s.Count(ctx, of)
 }
 
 // Erase deletes every version of every object for good, page by page, and aborts what is being uploaded.
-func (s *Store) Erase(ctx context.Context, tenant string) (connectors.Counts, error) {
-	prefix, err := s.prefix(tenant)
+func (s *Store) Erase(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
+	prefix, err := s.prefix(of.Tenant)
 	if err != nil {
 		return nil, err
 	}

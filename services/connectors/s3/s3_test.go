@@ -12,6 +12,7 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"tenure/services/connectors"
 	"tenure/services/connectors/conformance"
 	"tenure/services/connectors/s3"
 	"tenure/services/connectors/s3/s3test"
@@ -88,13 +89,13 @@ func TestRow(t *testing.T) {
 	if err := b.put(t.Context(), "acme", "reports/2026 \u00fcber.txt", "content"); err != nil {
 		t.Fatal(err)
 	}
-	snapshot, err := b.store.Snapshot(t.Context(), "acme", time.Time{})
+	snapshot, err := b.store.Snapshot(t.Context(), connectors.Tenant("acme"), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer snapshot.Close()
 	var got row
-	if err := snapshot.Read(t.Context(), "documents", &got); err != nil {
+	if err := connectors.ReadKind(t.Context(), snapshot, "documents", &got); err != nil {
 		t.Fatal(err)
 	}
 	var object struct {
@@ -130,7 +131,7 @@ func TestAChangedObjectEndsTheReading(t *testing.T) {
 			if err := b.put(t.Context(), "acme", "1", "content"); err != nil {
 				t.Fatal(err)
 			}
-			snapshot, err := b.store.Snapshot(t.Context(), "acme", time.Time{})
+			snapshot, err := b.store.Snapshot(t.Context(), connectors.Tenant("acme"), time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +139,7 @@ func TestAChangedObjectEndsTheReading(t *testing.T) {
 			if err := change(); err != nil {
 				t.Fatal(err)
 			}
-			if err := snapshot.Read(t.Context(), "documents", &row{}); err == nil {
+			if err := connectors.ReadKind(t.Context(), snapshot, "documents", &row{}); err == nil {
 				t.Error("Read mixes two states")
 			}
 		})
@@ -151,7 +152,7 @@ func TestAServerThatIsDownIsWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	store := s3.New("files", client, s3.Config{Bucket: "b", Prefix: "{tenant}/", Kind: "documents"})
-	_, err = store.Count(t.Context(), "acme")
+	_, err = store.Count(t.Context(), connectors.Tenant("acme"))
 	if _, wait := fault.Delay(err); !wait {
 		t.Errorf("Count answers %v, which does not say to wait", err)
 	}
@@ -160,7 +161,7 @@ func TestAServerThatIsDownIsWaitedFor(t *testing.T) {
 func TestAMissingBucketIsNot(t *testing.T) {
 	client, _ := s3test.Bucket(t)
 	store := s3.New("files", client, s3.Config{Bucket: "no-such-bucket", Prefix: "{tenant}/", Kind: "documents"})
-	_, err := store.Snapshot(t.Context(), "acme", time.Time{})
+	_, err := store.Snapshot(t.Context(), connectors.Tenant("acme"), time.Time{})
 	if _, wait := fault.Delay(err); err == nil || wait {
 		t.Errorf("Snapshot answers %v", err)
 	}

@@ -41,8 +41,8 @@ type listed struct {
 }
 
 // Snapshot lists the objects that there are now.
-func (s *Store) Snapshot(ctx context.Context, tenant string, since time.Time) (connectors.Snapshot, error) {
-	prefix, err := s.prefix(tenant)
+func (s *Store) Snapshot(ctx context.Context, of connectors.Scope, since time.Time) (connectors.Snapshot, error) {
+	prefix, err := s.prefix(of.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +99,23 @@ func (s *snapshot) list(ctx context.Context) error {
 func (s *snapshot) Counts() connectors.Counts       { return s.counts }
 func (s *snapshot) Watermark() connectors.Watermark { return s.watermark }
 
-func (s *snapshot) Read(ctx context.Context, kind string, to connectors.Sink) error {
+func (s *snapshot) Ranges(_ context.Context, kind string, _ int) ([]connectors.Range, error) {
 	if s.listing == nil || kind != s.store.cfg.Kind {
+		return nil, nil
+	}
+	return []connectors.Range{{Kind: kind}}, nil
+}
+
+func (s *snapshot) Position(context.Context, connectors.Range, int64) (string, error) {
+	return "", errors.ErrUnsupported
+}
+
+func (s *snapshot) Same(context.Context, connectors.Range, int64, connectors.Watermark) (bool, error) {
+	return false, nil
+}
+
+func (s *snapshot) Read(ctx context.Context, r connectors.Range, to connectors.Sink) error {
+	if s.listing == nil || r.Kind != s.store.cfg.Kind {
 		return nil
 	}
 	if _, err := s.listing.Seek(0, io.SeekStart); err != nil {

@@ -50,8 +50,8 @@ type Documents interface {
 // Store is what deletion needs of a store; every connectors.Connector has it.
 type Store interface {
 	Name() string
-	Erase(ctx context.Context, tenant string) (connectors.Counts, error)
-	Verify(ctx context.Context, tenant string) (connectors.Counts, error)
+	Erase(ctx context.Context, of connectors.Scope) (connectors.Counts, error)
+	Verify(ctx context.Context, of connectors.Scope) (connectors.Counts, error)
 }
 
 // Parts are what an App works with.

@@ -92,12 +92,12 @@ type contacts struct {
 
 func (contacts) Name() string { return purge.VaultStore }
 
-func (c contacts) Erase(ctx context.Context, tenant string) (connectors.Counts, error) {
-	return nil, c.vault.Shred(ctx, c.db, tenant, c.generation)
+func (c contacts) Erase(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
+	return nil, c.vault.Shred(ctx, c.db, of.Tenant, c.generation)
 }
 
-func (c contacts) Verify(ctx context.Context, tenant string) (connectors.Counts, error) {
-	_, err := c.vault.Get(ctx, c.db, tenant, c.generation)
+func (c contacts) Verify(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
+	_, err := c.vault.Get(ctx, c.db, of.Tenant, c.generation)
 	switch {
 	case err == nil:
 		return connectors.Counts{"contacts": 1}, nil

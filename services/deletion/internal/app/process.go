@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenure/services/connectors"
 	"tenure/services/deletion/internal/purge"
 	"tenure/services/deletion/internal/store"
 	"tenure/shared/events"
@@ -98,7 +99,7 @@ func stops(l *lease, err error) bool {
 // clearStore empties one store and reads it again. What a verification finds was written after the erasing, or was never
 // erased by a store that said so: it is erased as well.
 func (a *App) clearStore(l *lease, s Store) error {
-	found, err := s.Verify(l.Context(), l.job.TenantID)
+	found, err := s.Verify(l.Context(), connectors.Tenant(l.job.TenantID))
 	if err != nil {
 		return err
 	}
@@ -107,13 +108,13 @@ func (a *App) clearStore(l *lease, s Store) error {
 			return err
 		}
 		err := l.destroy(func(ctx context.Context) error {
-			_, err := s.Erase(ctx, l.job.TenantID)
+			_, err := s.Erase(ctx, connectors.Tenant(l.job.TenantID))
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		if found, err = s.Verify(l.Context(), l.job.TenantID); err != nil {
+		if found, err = s.Verify(l.Context(), connectors.Tenant(l.job.TenantID)); err != nil {
 			return err
 		}
 	}

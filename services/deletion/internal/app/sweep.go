@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenure/services/connectors"
 	"tenure/services/deletion/internal/store"
 	"tenure/shared/events"
 )
@@ -55,7 +56,7 @@ func (a *App) sweepAll(ctx context.Context) error {
 func (a *App) sweepOne(ctx context.Context, s *store.Sweep) error {
 	var residue []events.Payload
 	for _, t := range slices.Concat(a.Stores, []Store{contacts{a.Vault, a.DB, s.Generation}}) {
-		found, err := t.Verify(ctx, s.TenantID)
+		found, err := t.Verify(ctx, connectors.Tenant(s.TenantID))
 		if err != nil {
 			return err
 		}

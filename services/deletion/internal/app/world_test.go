@@ -287,17 +287,17 @@ type fakeStore struct {
 
 func (s *fakeStore) Name() string { return s.name }
 
-func (s *fakeStore) Verify(ctx context.Context, id string) (connectors.Counts, error) {
+func (s *fakeStore) Verify(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if id != tenant {
-		return nil, fmt.Errorf("asked for %s", id)
+	if of.Tenant != tenant {
+		return nil, fmt.Errorf("asked for %s", of.Tenant)
 	}
 	return connectors.Counts{"rows": s.rows}, ctx.Err()
 }
 
 // Erase takes one row, then calls during, then takes the rest.
-func (s *fakeStore) Erase(ctx context.Context, _ string) (connectors.Counts, error) {
+func (s *fakeStore) Erase(ctx context.Context, _ connectors.Scope) (connectors.Counts, error) {
 	s.mu.Lock()
 	s.erased++
 	during := s.during

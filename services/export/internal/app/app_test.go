@@ -147,7 +147,7 @@ type rows struct {
 	snapshots  atomic.Int32
 }
 
-func (r *rows) Snapshot(context.Context, string, time.Time) (connectors.Snapshot, error) {
+func (r *rows) Snapshot(context.Context, connectors.Scope, time.Time) (connectors.Snapshot, error) {
 	r.snapshots.Add(1)
 	return r, nil
 }
@@ -156,8 +156,20 @@ func (r *rows) Counts() connectors.Counts       { return connectors.Counts{"docu
 func (r *rows) Close()                          {}
 func (r *rows) Watermark() connectors.Watermark { return connectors.Watermark{Store: "rows"} }
 
-func (r *rows) Read(ctx context.Context, kind string, to connectors.Sink) error {
-	if kind != "documents" {
+func (r *rows) Ranges(_ context.Context, kind string, _ int) ([]connectors.Range, error) {
+	return []connectors.Range{{Kind: kind}}, nil
+}
+
+func (r *rows) Position(context.Context, connectors.Range, int64) (string, error) {
+	return "", errors.ErrUnsupported
+}
+
+func (r *rows) Same(context.Context, connectors.Range, int64, connectors.Watermark) (bool, error) {
+	return false, nil
+}
+
+func (r *rows) Read(ctx context.Context, of connectors.Range, to connectors.Sink) error {
+	if of.Kind != "documents" {
 		return nil
 	}
 	for i := range r.n {

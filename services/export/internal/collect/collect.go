@@ -40,7 +40,7 @@ func (w Wanted) kinds() []string {
 func Open(ctx context.Context, stores []connectors.Connector, exportID, tenant string, wanted Wanted) (*Collection, error) {
 	c := &Collection{exportID: exportID, tenant: tenant, wanted: wanted}
 	for _, store := range stores {
-		s, err := store.Snapshot(ctx, tenant, wanted.Since)
+		s, err := store.Snapshot(ctx, connectors.Tenant(tenant), wanted.Since)
 		if err != nil {
 			c.Close()
 			return nil, err
@@ -112,7 +112,7 @@ func (c *Collection) write(ctx context.Context, w *archive.Writer, kind string) 
 		return err
 	}
 	for _, s := range c.snapshots {
-		if err := s.Read(ctx, kind, w); err != nil {
+		if err := connectors.ReadKind(ctx, s, kind, w); err != nil {
 			return err
 		}
 	}

@@ -30,7 +30,7 @@ type store struct {
 	open   int
 }
 
-func (s *store) Snapshot(_ context.Context, _ string, since time.Time) (connectors.Snapshot, error) {
+func (s *store) Snapshot(_ context.Context, _ connectors.Scope, since time.Time) (connectors.Snapshot, error) {
 	s.since = since
 	if s.err != nil {
 		return nil, s.err
@@ -46,8 +46,20 @@ func (s *store) Watermark() connectors.Watermark {
 	return connectors.Watermark{Store: s.name, TakenAt: s.at, Position: "here"}
 }
 
-func (s *store) Read(_ context.Context, kind string, to connectors.Sink) error {
-	for i := range s.rows[kind] {
+func (s *store) Ranges(_ context.Context, kind string, _ int) ([]connectors.Range, error) {
+	return []connectors.Range{{Kind: kind}}, nil
+}
+
+func (s *store) Position(context.Context, connectors.Range, int64) (string, error) {
+	return "", errors.ErrUnsupported
+}
+
+func (s *store) Same(context.Context, connectors.Range, int64, connectors.Watermark) (bool, error) {
+	return false, nil
+}
+
+func (s *store) Read(_ context.Context, of connectors.Range, to connectors.Sink) error {
+	for i := range s.rows[of.Kind] {
 		if _, err := fmt.Fprintf(to, `{"id":"%s-%d"}`, s.name, i); err != nil {
 			return err
 		}

@@ -36,3 +36,33 @@ type Line struct {
 	AmountCents int64  `json:"amount_cents"`
 	Proration   bool   `json:"proration,omitempty"`
 }
+
+// DeletionInventory asks deletion what an erasure of everything of a tenant would find, store by store.
+const DeletionInventory = "tenure.queries.deletion.inventory"
+
+// InventoryRequest names the tenant.
+type InventoryRequest struct {
+	Tenant string `json:"tenant"`
+}
+
+// Inventory is what the stores hold now.
+type Inventory struct {
+	Stores []StoreHolding `json:"stores"`
+}
+
+// StoreHolding is one store's share of an Inventory.
+type StoreHolding struct {
+	Store   string   `json:"store"`
+	Kind    string   `json:"kind,omitempty"`
+	Targets []string `json:"targets"`
+	Rows    int64    `json:"rows"`
+	// Bytes is an estimate.
+	Bytes int64 `json:"bytes"`
+	// Class of its data in the retention policy; when that keeps it longer than the tenant, KeepDays are counted from the
+	// purge and Basis says why.
+	Class    string `json:"class,omitempty"`
+	KeepDays int    `json:"keep_days,omitempty"`
+	Basis    string `json:"basis,omitempty"`
+	// Error is why the store could not be asked.
+	Error string `json:"error,omitempty"`
+}

@@ -11,11 +11,13 @@ import (
 
 	"tenure/services/deletion/internal/purge"
 	"tenure/services/deletion/internal/store"
+	"tenure/shared/eventlog"
 	"tenure/shared/events"
 	"tenure/shared/fault"
 	"tenure/shared/inbox"
 )
 
+// wanted are the events that have work for deletion.
 var wanted = map[string]bool{
 	(*events.StepRequested)(nil).EventType():      true,
 	(*events.StepDone)(nil).EventType():           true,
@@ -28,11 +30,33 @@ var wanted = map[string]bool{
 	(*events.HoldReleased)(nil).EventType():       true,
 }
 
-// Wants tells the reactor which events have work for deletion.
-func Wants(eventType string) bool { return wanted[eventType] }
+// Wants picks the events that React is called with: all of the lifecycle's, which are the links of the tenants' chains.
+func Wants(eventType string) bool {
+	service, _ := events.SplitType(eventType)
+	return service == lifecycle
+}
 
-// React returns what an event of the lifecycle asks to be stored. All that takes long becomes a job.
+const lifecycle = "lifecycle"
+
+// React keeps the end of the tenant's hash chain and does what the event asks for, which finds it there.
 func (a *App) React(_ context.Context, e events.Event) (inbox.Commit, error) {
+	act, err := a.action(e)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := eventlog.Follow(ctx, tx, e); err != nil || act == nil {
+			return err
+		}
+		return act(ctx, tx)
+	}, nil
+}
+
+// action returns what an event of the lifecycle asks to be stored; nil: nothing. All that takes long becomes a job.
+func (a *App) action(e events.Event) (inbox.Commit, error) {
+	if !wanted[e.Type] {
+		return nil, nil
+	}
 	payload, err := e.Payload()
 	if err != nil {
 		return nil, fault.Permanent(err)

@@ -128,30 +128,19 @@ type timelineRow struct {
 }
 
 func keepAudit(ctx context.Context, tx pgx.Tx, e events.Event) error {
-	hash, err := chain(ctx, tx, e)
+	link, err := eventlog.Follow(ctx, tx, e)
 	if err != nil {
 		return err
 	}
 	change := events.ChangeOf(e.Data)
 	row, err := json.Marshal(timelineRow{
 		ID: e.ID, Tenant: e.Subject, EventType: e.Type, FromState: change.From, ToState: change.To, Time: e.Time, Actor: e.Actor,
-		Reason: change.Reason, Data: e.Data, Version: e.Sequence, Hash: hash, CausationID: e.CausationID, CorrelationID: e.CorrelationID,
+		Reason: change.Reason, Data: e.Data, Version: e.Sequence, Hash: hex.EncodeToString(link.Hash), CausationID: e.CausationID, CorrelationID: e.CorrelationID,
 	})
 	if err != nil {
 		return fmt.Errorf("encode %s for the archive: %w", e.ID, err)
 	}
 	return store.KeepAudit(ctx, tx, e.Subject, e.Sequence, e.Time, row)
-}
-
-// chain computes the event's link in the log's hash chain, in hex: it does not travel with the event, but it follows
-// from the events themselves, which arrive in order and without gaps.
-func chain(ctx context.Context, tx pgx.Tx, e events.Event) (string, error) {
-	last, err := store.LastLink(ctx, tx, e.Subject)
-	if err != nil {
-		return "", err
-	}
-	link := store.Link{Version: e.Sequence, Hash: eventlog.ChainHash(last.Hash, e.Subject, e)}
-	return hex.EncodeToString(link.Hash), store.SaveLink(ctx, tx, e.Subject, link)
 }
 
 // billingRow is a row of billing.ndjson.

@@ -2,11 +2,9 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenure/services/connectors"
@@ -53,31 +51,6 @@ func Forget(ctx context.Context, q pg.Querier, tenant string) error {
 		if _, err := q.Exec(ctx, sql, tenant); err != nil {
 			return fmt.Errorf("forget %s: %w", tenant, err)
 		}
-	}
-	return nil
-}
-
-// Link is the end of a tenant's hash chain.
-type Link struct {
-	Version int64
-	Hash    []byte
-}
-
-// LastLink returns the end of the chain, the zero Link before its first event.
-func LastLink(ctx context.Context, q pg.Querier, tenant string) (l Link, err error) {
-	err = q.QueryRow(ctx, `SELECT version, hash FROM chains WHERE tenant_id = $1`, tenant).Scan(&l.Version, &l.Hash)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return l, fmt.Errorf("read the hash chain of %s: %w", tenant, err)
-	}
-	return l, nil
-}
-
-// SaveLink moves the end of the chain.
-func SaveLink(ctx context.Context, q pg.Querier, tenant string, l Link) error {
-	_, err := q.Exec(ctx, `INSERT INTO chains (tenant_id, version, hash) VALUES ($1, $2, $3)
-		ON CONFLICT (tenant_id) DO UPDATE SET version = excluded.version, hash = excluded.hash`, tenant, l.Version, l.Hash)
-	if err != nil {
-		return fmt.Errorf("save the hash chain of %s: %w", tenant, err)
 	}
 	return nil
 }

@@ -105,10 +105,16 @@ func (*Resume) EventType() string { return "tenure.command.resume.v1" }
 
 // Export asks for an archive of everything.
 type Export struct {
-	// Since leaves out what did not change after this RFC 3339 time.
-	Since string `json:"since,omitempty" jsonschema:"format=date-time"`
+	// Since leaves out what did not change after this RFC 3339 time, or after the snapshot of the completed export of the
+	// same tenant that it names by its id.
+	Since string `json:"since,omitempty" jsonschema:"maxLength=64"`
 	// Include names the kinds of data that are wanted; empty is all.
 	Include []string `json:"include,omitempty" jsonschema:"maxItems=16,enum=documents,enum=vectors,enum=usage,enum=billing,enum=audit"`
+	// EncryptTo is an age recipient (https://age-encryption.org/v1, "age1..."): whoever holds its identity, and nobody else,
+	// can read the archive.
+	EncryptTo string `json:"encrypt_to,omitempty" jsonschema:"maxLength=64"`
+	// Parquet names the kinds that come as Parquet files and not as NDJSON.
+	Parquet []string `json:"parquet,omitempty" jsonschema:"maxItems=16,enum=vectors,enum=usage"`
 }
 
 // EventType names the type on the bus.

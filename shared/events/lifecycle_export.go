@@ -7,10 +7,17 @@ import "time"
 // ExportRequested asks the export service for an archive.
 type ExportRequested struct {
 	Change
-	ExportID string   `json:"export_id"`
-	Plan     string   `json:"plan"`
-	Since    string   `json:"since,omitempty"`
-	Include  []string `json:"include,omitempty"`
+	ExportID string `json:"export_id"`
+	Plan     string `json:"plan"`
+	// Since is an RFC 3339 time, or the id of an earlier export: what did not change after its snapshot is left out.
+	Since   string   `json:"since,omitempty"`
+	Include []string `json:"include,omitempty"`
+	// EncryptTo is the age recipient that alone may read the archive.
+	EncryptTo string   `json:"encrypt_to,omitempty"`
+	Parquet   []string `json:"parquet,omitempty"`
+	// Participants have files of their own to add. Each is asked by a step of action export; the archive waits for the
+	// step.done of all of them.
+	Participants []string `json:"participants,omitempty"`
 	// CountedSince begins the day whose exports count for the limit.
 	CountedSince *time.Time `json:"counted_since,omitempty"`
 }

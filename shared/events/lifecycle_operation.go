@@ -33,7 +33,7 @@ type StepRequest struct {
 	StepID      string `json:"step_id"`
 	OperationID string `json:"operation_id"`
 	// Operation is the kind of the operation, not its id.
-	Operation   string `json:"operation" jsonschema:"enum=provision,enum=upgrade,enum=downgrade,enum=reactivate,enum=purge"`
+	Operation   string `json:"operation" jsonschema:"enum=provision,enum=upgrade,enum=downgrade,enum=reactivate,enum=purge,enum=export"`
 	Participant string `json:"participant"`
 	Action      string `json:"action" jsonschema:"enum=provision,enum=drain,enum=bill,enum=switch,enum=release,enum=archive,enum=restore,enum=export,enum=erase,enum=verify,enum=certify,enum=apply"`
 	// Attempt counts from 1.
@@ -44,7 +44,11 @@ type StepRequest struct {
 	ToPlan     string `json:"to_plan,omitempty"`
 	// RestoreData is set in reactivations alone: whether the old data comes back or is erased.
 	RestoreData *bool `json:"restore_data,omitempty"`
-	Generation  int64 `json:"generation"`
+	// Since and Include are set in exports alone. What did not change after Since may be left out, and so may every kind that
+	// Include does not name; an empty Include names all.
+	Since      *time.Time `json:"since,omitempty"`
+	Include    []string   `json:"include,omitempty"`
+	Generation int64      `json:"generation"`
 	// Deadline is when an answer comes too late: the step then counts as failed and is asked again.
 	Deadline time.Time `json:"deadline"`
 }

@@ -2,6 +2,7 @@ package schema_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,7 +29,7 @@ func TestValidate(t *testing.T) {
 		{"half a day", "delete", `{"retention_days":1.5}`, schema.CodeWrongType, "/retention_days"},
 		{"a word that is not in the set", "downgrade", `{"plan":"free","at":"tomorrow"}`, schema.CodeNotAllowed, "/at"},
 		{"the same in a list", "export", `{"include":["documents","secrets"]}`, schema.CodeNotAllowed, "/include/1"},
-		{"a time that is none", "export", `{"since":"yesterday"}`, schema.CodeWrongFormat, "/since"},
+		{"a text that is too long", "cancel_export", `{"export_id":"` + strings.Repeat("x", 65) + `"}`, schema.CodeOutOfRange, "/export_id"},
 		{"a list", "upgrade", `[]`, schema.CodeWrongType, ""},
 		{"no JSON", "upgrade", `{"plan":`, schema.CodeMalformedJSON, ""},
 		{"two values", "upgrade", `{"plan":"free"}{}`, schema.CodeMalformedJSON, ""},

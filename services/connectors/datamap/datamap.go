@@ -12,8 +12,6 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"tenure/services/connectors"
-	"tenure/services/connectors/postgres"
-	"tenure/services/connectors/s3"
 )
 
 // Schema is the JSON Schema of a data map, for editors and for Parse.
@@ -26,34 +24,29 @@ type Map struct {
 	Stores []Store `yaml:"stores"`
 }
 
-// Store is one store; exactly one of Postgres and S3 is set.
+// Store is one store; exactly one of its kinds is set. Each kind has a file here, and a $def of its name in the schema.
 type Store struct {
-	Name     string    `yaml:"name"`
+	Name string `yaml:"name"`
+	// Class is the data class that the retention policy knows the store by.
+	Class    string    `yaml:"class"`
 	Postgres *Postgres `yaml:"postgres"`
 	S3       *S3       `yaml:"s3"`
 }
 
-// Postgres lists tables of one database.
-type Postgres struct {
-	URLEnv string  `yaml:"url_env"`
-	Tables []Table `yaml:"tables"`
+// kind is what each kind of store has: the way to its connector. Nothing is dialled.
+type kind interface {
+	open(ctx context.Context, s Store, env func(string) string) (connectors.Connector, error)
 }
 
-// Table is one table; see postgres.Table.
-type Table struct {
-	Table   string   `yaml:"table"`
-	Tenant  string   `yaml:"tenant"`
-	Key     []string `yaml:"key"`
-	Kind    string   `yaml:"kind"`
-	Columns []string `yaml:"columns"`
-	Changed string   `yaml:"changed"`
-}
-
-// S3 is one prefix of a bucket; see s3.Config.
-type S3 struct {
-	BucketEnv string `yaml:"bucket_env"`
-	Prefix    string `yaml:"prefix"`
-	Kind      string `yaml:"kind"`
+// kind is the one that is set; the schema sees to it that there is one.
+func (s Store) kind() kind {
+	switch {
+	case s.Postgres != nil:
+		return s.Postgres
+	case s.S3 != nil:
+		return s.S3
+	}
+	return nil
 }
 
 // Load reads a data map from a file.
@@ -122,7 +115,7 @@ type Stores []connectors.Connector
 func (m Map) Open(ctx context.Context, env func(string) string) (Stores, error) {
 	var stores Stores
 	for _, s := range m.Stores {
-		c, err := s.open(ctx, env)
+		c, err := s.kind().open(ctx, s, env)
 		if err != nil {
 			stores.Close()
 			return nil, fmt.Errorf("data map: store %s: %w", s.Name, err)
@@ -141,29 +134,7 @@ func (s Stores) Close() {
 	}
 }
 
-func (s Store) open(ctx context.Context, env func(string) string) (connectors.Connector, error) {
-	if s.Postgres != nil {
-		url, err := lookUp(env, s.Postgres.URLEnv)
-		if err != nil {
-			return nil, err
-		}
-		tables := make([]postgres.Table, len(s.Postgres.Tables))
-		for i, t := range s.Postgres.Tables {
-			tables[i] = postgres.Table{Name: t.Table, Tenant: t.Tenant, Key: t.Key, Kind: t.Kind, Columns: t.Columns, Changed: t.Changed}
-		}
-		return postgres.Open(ctx, s.Name, url, tables)
-	}
-	bucket, err := lookUp(env, s.S3.BucketEnv)
-	if err != nil {
-		return nil, err
-	}
-	client, err := s3.NewClient(ctx, s3.SettingsFromEnv(env))
-	if err != nil {
-		return nil, err
-	}
-	return s3.New(s.Name, client, s3.Config{Bucket: bucket, Prefix: s.S3.Prefix, Kind: s.S3.Kind}), nil
-}
-
+// lookUp reads a variable that the map names.
 func lookUp(env func(string) string, name string) (string, error) {
 	if v := env(name); v != "" {
 		return v, nil

@@ -37,6 +37,7 @@ type Table struct {
 // Store is a connectors.Connector.
 type Store struct {
 	name   string
+	class  string
 	db     *pgxpool.Pool
 	tables []table
 	chunk  int
@@ -55,20 +56,30 @@ func New(name string, db *pgxpool.Pool, tables []Table) *Store {
 	return s
 }
 
-// Open makes a pool of its own for the store's database. It connects at the first call; end it with Close.
-func Open(ctx context.Context, name, url string, tables []Table) (*Store, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+// Config is a store with a pool of its own.
+type Config struct {
+	URL    string
+	Tables []Table
+	// Class is the data class that the retention policy knows the tables by.
+	Class string
+}
+
+// Open makes a pool for the store's database. It connects at the first call; end it with Close.
+func Open(ctx context.Context, name string, cfg Config) (*Store, error) {
+	pool, err := pgxpool.ParseConfig(cfg.URL)
 	if err != nil {
 		return nil, fmt.Errorf("store %s: its database URL: %w", name, err)
 	}
-	cfg.ConnConfig.RuntimeParams["application_name"] = "tenure-connector"
+	pool.ConnConfig.RuntimeParams["application_name"] = "tenure-connector"
 	// Times go into archives as text: in UTC, wherever the server stands.
-	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
-	db, err := pgxpool.NewWithConfig(ctx, cfg)
+	pool.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	db, err := pgxpool.NewWithConfig(ctx, pool)
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", name, err)
 	}
-	return New(name, db, tables), nil
+	s := New(name, db, cfg.Tables)
+	s.class = cfg.Class
+	return s, nil
 }
 
 // Close ends the pool that Open made.
@@ -79,7 +90,7 @@ func (s *Store) Name() string { return s.name }
 
 // Traits tells the tables.
 func (s *Store) Traits() connectors.Traits {
-	traits := connectors.Traits{Kind: "postgres"}
+	traits := connectors.Traits{Kind: "postgres", Class: s.class}
 	for _, t := range s.tables {
 		traits.Targets = append(traits.Targets, "table "+t.Name)
 	}

@@ -217,7 +217,7 @@ func TestAPolicyThatHidesRowsIsAnError(t *testing.T) {
 
 func TestADatabaseThatIsDownIsWaitedFor(t *testing.T) {
 	proxy, url := testkit.ProxyURL(t, testkit.Postgres(t))
-	store, err := postgres.Open(t.Context(), "app", url, []postgres.Table{documents})
+	store, err := postgres.Open(t.Context(), "app", postgres.Config{URL: url, Tables: []postgres.Table{documents}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,8 @@ type Config struct {
 	Prefix string
 	// Kind is what an archive calls the objects, one row each; "" keeps them out of exports, never out of erasure.
 	Kind string
+	// Class is the data class that the retention policy knows the objects by.
+	Class string
 }
 
 // Store is a connectors.Connector.
@@ -38,7 +40,7 @@ func (s *Store) Name() string { return s.name }
 
 // Traits tells the prefix.
 func (s *Store) Traits() connectors.Traits {
-	return connectors.Traits{Kind: "s3", Targets: []string{"prefix " + s.cfg.Prefix}}
+	return connectors.Traits{Kind: "s3", Targets: []string{"prefix " + s.cfg.Prefix}, Class: s.cfg.Class}
 }
 
 // Bytes adds up the objects that a reader of the bucket sees.

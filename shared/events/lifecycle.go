@@ -55,6 +55,8 @@ type CommandRefused struct {
 	Allowed []string `json:"allowed_commands,omitempty"`
 	// Violations are the limits that the tenant's usage does not fit.
 	Violations []Violation `json:"violations,omitempty"`
+	// RetryAt is when the same wish, as a new command, may be granted: set where only time stands against it.
+	RetryAt *time.Time `json:"retry_at,omitempty"`
 }
 
 // Violation is one limit of a plan that the usage does not fit.

@@ -12,6 +12,9 @@ type ExportRequested struct {
 	// Since is an RFC 3339 time, or the id of an earlier export: what did not change after its snapshot is left out.
 	Since   string   `json:"since,omitempty"`
 	Include []string `json:"include,omitempty"`
+	// ChangedSince is Since as a time, for participants: of an earlier export, when that was asked for. What changed between
+	// then and its snapshot comes twice, which does no harm; nothing is missing.
+	ChangedSince *time.Time `json:"changed_since,omitempty"`
 	// EncryptTo is the age recipient that alone may read the archive.
 	EncryptTo string   `json:"encrypt_to,omitempty"`
 	Parquet   []string `json:"parquet,omitempty"`

@@ -4,7 +4,10 @@ package api
 
 import (
 	"context"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -105,7 +108,12 @@ func refused(r *tenant.Refusal) error {
 	if len(r.Violations) > 0 {
 		p.With("violations", r.Violations)
 	}
-	return p
+	if r.RetryAt.IsZero() {
+		return p
+	}
+	p.With("retry_at", r.RetryAt)
+	seconds := max(1, int(math.Ceil(time.Until(r.RetryAt).Seconds())))
+	return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {strconv.Itoa(seconds)}})
 }
 
 // Page is one page of a list; NextCursor is null on the last.

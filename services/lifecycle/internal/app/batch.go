@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -102,6 +103,9 @@ func (p *partition) decideAll(ctx context.Context, e *Engine, conn *pgxpool.Conn
 		return nil, eventlog.Batch{}, err
 	}
 	d := newDecisions(e, tenants, facts, pos, len(batch))
+	if d.exports, err = earlierExports(ctx, conn, batch); err != nil {
+		return nil, eventlog.Batch{}, err
+	}
 	for _, w := range batch {
 		if err := d.decide(w); err != nil {
 			return nil, eventlog.Batch{}, err
@@ -155,6 +159,7 @@ type decisions struct {
 	engine   *Engine
 	tenants  map[string]store.Tenant // as they are after what is decided so far
 	facts    map[string]store.Facts
+	exports  map[store.ExportRef]time.Time // that commands name
 	pos      eventlog.Position
 	entries  []eventlog.Entry
 	events   int
@@ -194,6 +199,9 @@ func (d *decisions) decide(w *pending) error {
 	command := tenant.Command{
 		Name: w.Name, ID: w.Key, NewID: newID(), Now: d.pos.Now, Actor: w.Actor, Payload: w.Payload,
 		Facts: d.engine.factsFor(t.State, w.Payload, d.facts[w.Tenant], d.pos.Now),
+	}
+	if ref, ok := sinceExport(w.Tenant, w.Payload); ok {
+		command.Facts.SinceExport = d.exports[ref]
 	}
 	if hash, _, _ := carried(w.Payload); hash != "" {
 		command.Facts.PlanHash = d.engine.planHash(t.State, w.Payload, command.Facts, d.pos.Now)

@@ -39,6 +39,29 @@ func (e *Engine) factsFor(s tenant.State, payload events.Payload, known store.Fa
 	}
 }
 
+// earlierExports looks up the exports that commands name in since, all in one query; none when none does.
+func earlierExports(ctx context.Context, q pg.Querier, batch []*pending) (map[store.ExportRef]time.Time, error) {
+	var refs []store.ExportRef
+	for _, w := range batch {
+		if ref, ok := sinceExport(w.Tenant, w.Payload); ok {
+			refs = append(refs, ref)
+		}
+	}
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	return store.CompletedExports(ctx, q, refs)
+}
+
+// sinceExport is the earlier export that a command names, when it does.
+func sinceExport(id string, payload events.Payload) (store.ExportRef, bool) {
+	p, ok := payload.(*events.Export)
+	if !ok || p.Since == "" {
+		return store.ExportRef{}, false
+	}
+	return store.ExportRef{Tenant: id, ID: p.Since}, true
+}
+
 // currentUsage leaves out the queries of a month that is over: the count begins anew with the calendar month.
 func currentUsage(f store.Facts, now time.Time) tenant.Usage {
 	u := f.Usage

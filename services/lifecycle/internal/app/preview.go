@@ -42,6 +42,13 @@ func (e *Engine) Preview(ctx context.Context, id, name, actor string, payload ev
 	p.State = found[id].State
 	p.State.ID = id
 	p.Facts = e.factsFor(p.State, payload, known[id], p.At)
+	if ref, ok := sinceExport(id, payload); ok {
+		found, err := store.CompletedExports(ctx, e.db, []store.ExportRef{ref})
+		if err != nil {
+			return p, err
+		}
+		p.Facts.SinceExport = found[ref]
+	}
 	p.PlanHash = e.planHash(p.State, payload, p.Facts, p.At)
 	p.Facts.PlanHash = p.PlanHash
 	p.Outlook, err = tenant.Foresee(p.State, tenant.Command{

@@ -144,6 +144,28 @@ func Operations(ctx context.Context, q pg.Querier, ids []string) (map[string]ten
 	return found, err
 }
 
+// ExportRef names an export of a tenant.
+type ExportRef struct{ Tenant, ID string }
+
+// CompletedExports returns when those of the exports were asked for that were completed. Ids of other tenants' are not found.
+func CompletedExports(ctx context.Context, q pg.Querier, refs []ExportRef) (map[ExportRef]time.Time, error) {
+	var owners, ids []string
+	for _, r := range refs {
+		owners, ids = append(owners, r.Tenant), append(ids, r.ID)
+	}
+	rows, err := q.Query(ctx, `SELECT o.tenant, o.id, (o.view->>'started_at')::timestamptz
+		FROM operations o JOIN unnest($1::text[], $2::text[]) AS r(tenant, id) USING (tenant, id)
+		WHERE o.kind = '`+tenant.OpExport+`' AND o.status = '`+tenant.OpSucceeded+`'`, owners, ids)
+	if err != nil {
+		return nil, fmt.Errorf("look for exports: %w", err)
+	}
+	found := make(map[ExportRef]time.Time, len(refs))
+	var r ExportRef
+	var at time.Time
+	_, err = pgx.ForEachRow(rows, []any{&r.Tenant, &r.ID, &at}, func() error { found[r] = at.UTC(); return nil })
+	return found, err
+}
+
 // RecentOperations returns a tenant's operations, newest first.
 func RecentOperations(ctx context.Context, q pg.Querier, id string, limit int) ([]tenant.OperationView, error) {
 	rows, err := q.Query(ctx, `SELECT view FROM operations WHERE tenant = $1 ORDER BY updated_at DESC, id LIMIT $2`, id, limit)

@@ -29,11 +29,11 @@ func evolve(s State, e events.Event, p events.Payload) State {
 	at := e.Time.UTC()
 	switch p := p.(type) {
 	case *events.StepRequested:
-		s.Lease = s.Lease.requested(p)
+		s.Lease, s.Export = s.Lease.requested(p), s.Export.requested(p)
 	case *events.StepDone:
-		s.Lease = s.Lease.done(p)
+		s.Lease, s.Export = s.Lease.done(p), s.Export.done(p)
 	case *events.StepErrored:
-		s.Lease = s.Lease.errored(p)
+		s.Lease, s.Export = s.Lease.errored(p), s.Export.errored(p)
 
 	case *events.TenantRegistered:
 		return registered(s, p, at)
@@ -132,7 +132,7 @@ func evolve(s State, e events.Event, p events.Payload) State {
 		s.IdleSince = time.Time{}
 
 	case *events.ExportRequested:
-		s.Export = &Export{ID: p.ExportID, RequestedAt: at}
+		s.Export = newExport(p, at)
 		s.RecentExports = append(since(s.RecentExports, p.CountedSince), at)
 	case *events.ExportCompleted, *events.ExportFailed, *events.ExportCancelled:
 		s.Export = nil

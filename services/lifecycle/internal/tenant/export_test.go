@@ -38,7 +38,7 @@ func TestExportFailsOrIsCancelled(t *testing.T) {
 	w := active(t)
 	w.refused(CodeInvalidTransition, CmdCancelExport, &events.CancelExport{ExportID: "x"})
 	w.after(CmdExport, &events.Export{})
-	w.refused(CodeUnknownExport, CmdCancelExport, &events.CancelExport{ExportID: "x"})
+	w.refused(CodeInvalidTransition, CmdCancelExport, &events.CancelExport{ExportID: "x"})
 	w.do(CmdFailExport, &FailExport{ExportID: w.state.Export.ID, Error: "no space"}, "export.failed")
 	w.after(CmdExport, &events.Export{})
 	w.do(CmdCancelExport, &events.CancelExport{ExportID: w.state.Export.ID}, "export.cancelled")
@@ -46,7 +46,9 @@ func TestExportFailsOrIsCancelled(t *testing.T) {
 
 func TestExportArguments(t *testing.T) {
 	w := active(t)
-	w.refused(CodeInvalidArgument, CmdExport, &events.Export{Since: "yesterday"})
+	if r := w.refused(CodeUnknownExport, CmdExport, &events.Export{Since: "yesterday"}); r.Kind != Invalid {
+		t.Errorf("kind %s", r.Kind)
+	}
 	w.refused(CodeInvalidArgument, CmdExport, &events.Export{Include: []string{"secrets"}})
 }
 

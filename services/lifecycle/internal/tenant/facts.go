@@ -16,6 +16,9 @@ type Facts struct {
 	UsedAt time.Time
 	// PeriodEnd is the end of the period that is paid for, as billing last told; zero when there is none.
 	PeriodEnd time.Time
+	// SinceExport is when the earlier export that an export's since names was asked for; zero: the tenant has completed none
+	// of that id.
+	SinceExport time.Time
 	// PlanHash is that of the preview as it would be made now; a command that names another is refused.
 	PlanHash string
 	Policy   Policy

@@ -29,6 +29,7 @@ const (
 	actionVerify    = "verify"
 	actionCertify   = "certify"
 	actionApply     = "apply"
+	actionExport    = "export"
 )
 
 // Gates takes part in plan changes while a gate is there: its step is done when every gate has the new plan.
@@ -122,6 +123,23 @@ func (s Step) open() bool {
 	return s.Status == StepRunning || s.Status == StepWaiting || s.Status == StepFailed
 }
 
+// request, done and failed move the step as an event says.
+func (s *Step) request(p *events.StepRequested) {
+	s.Status, s.Attempt, s.Deadline = StepRunning, p.Attempt, p.Deadline
+}
+
+func (s *Step) done() { s.Status, s.Deadline = StepDone, time.Time{} }
+
+func (s *Step) failed(p *events.StepErrored) {
+	s.Status, s.Deadline = StepWaiting, time.Time{}
+	if p.RetryAt != nil {
+		s.Deadline = *p.RetryAt
+	}
+	if p.Final {
+		s.Status = StepFailed
+	}
+}
+
 // undoable: erased data does not come back, and what only looked left nothing behind.
 func (s Step) undoable() bool {
 	return s.Action != actionErase && s.Action != actionVerify && s.Action != actionCertify
@@ -209,14 +227,14 @@ func (op *Operation) requested(p *events.StepRequested) *Operation {
 		op = op.compensate("") // an operator gave the failed sign-up up
 	}
 	return op.change(p.StepID, func(op *Operation, s *Step) {
-		s.Status, s.Attempt, s.Deadline = StepRunning, p.Attempt, p.Deadline
+		s.request(p)
 		op.resume()
 	})
 }
 
 func (op *Operation) done(p *events.StepDone) *Operation {
 	return op.change(p.StepID, func(op *Operation, s *Step) {
-		s.Status, s.Deadline = StepDone, time.Time{}
+		s.done()
 		op.resume()
 	})
 }
@@ -235,15 +253,7 @@ func (op *Operation) resume() {
 }
 
 func (op *Operation) errored(p *events.StepErrored) *Operation {
-	next := op.change(p.StepID, func(op *Operation, s *Step) {
-		s.Status, s.Deadline = StepWaiting, time.Time{}
-		if p.RetryAt != nil {
-			s.Deadline = *p.RetryAt
-		}
-		if p.Final {
-			s.Status = StepFailed
-		}
-	})
+	next := op.change(p.StepID, func(_ *Operation, s *Step) { s.failed(p) })
 	if next == op || !p.Final {
 		return next
 	}

@@ -3,6 +3,7 @@ package tenant
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"tenure/shared/events"
 )
@@ -56,7 +57,6 @@ var kindOf = map[string]Kind{
 	CodeExportLimit:         Limit,
 	CodeForbidden:           Forbidden,
 	CodeUnknownTenant:       NotFound,
-	CodeUnknownExport:       NotFound,
 	CodeUnknownHold:         NotFound,
 }
 
@@ -76,6 +76,8 @@ type Refusal struct {
 	Allowed []string
 	// Violations are the limits that the tenant's usage does not fit.
 	Violations []events.Violation
+	// RetryAt is when the same wish may be granted; zero where time alone changes nothing.
+	RetryAt time.Time
 }
 
 func (r *Refusal) Error() string { return r.Message }
@@ -85,12 +87,17 @@ func (r *Refusal) Event(s State, command string) *events.CommandRefused {
 	return &events.CommandRefused{
 		Change:  events.Change{From: s.Status(), To: s.Status(), Reason: r.Message, ReadOnlyUntil: moment(s.ReadOnlyUntil())},
 		Command: command, Code: r.Code, Message: r.Message, Allowed: r.Allowed, Violations: r.Violations,
+		RetryAt: moment(r.RetryAt),
 	}
 }
 
 // RefusalOf is the refusal that an event recorded, for the answer to a repeated command.
 func RefusalOf(p *events.CommandRefused) *Refusal {
-	return &Refusal{Kind: kind(p.Code), Code: p.Code, Message: p.Message, Allowed: p.Allowed, Violations: p.Violations}
+	r := &Refusal{Kind: kind(p.Code), Code: p.Code, Message: p.Message, Allowed: p.Allowed, Violations: p.Violations}
+	if p.RetryAt != nil {
+		r.RetryAt = *p.RetryAt
+	}
+	return r
 }
 
 // refuse makes the answer to a command that is not allowed. What it tells to do instead is the tenant's state's.

@@ -100,6 +100,10 @@ func (d *decision) advance() {
 
 // request asks a participant. Nothing is erased under a legal hold: the step stays as it is until the release.
 func (d *decision) request(s Step) {
+	if s.Action == actionExport {
+		d.requestFiles(s)
+		return
+	}
 	if d.state.withholds(s) {
 		d.deferErasure()
 		return
@@ -123,9 +127,13 @@ func (d *decision) request(s Step) {
 	})
 }
 
-// answered finds the step that an answer is about, if it is still waited for: not when it is done already, and not
-// when the operation has turned back since.
+// answered finds the step that an answer is about, if it is still waited for: not when it is done already, not when the
+// operation has turned back since, and not when the export that it belongs to is over.
 func (d *decision) answered(key string) (Step, bool) {
+	if i, ok := d.state.Export.step(key); ok {
+		s := d.state.Export.Steps[i]
+		return s, s.open()
+	}
 	op := d.state.Lease
 	i, ok := op.step(key)
 	if !ok || op.Status == LeaseFailed {
@@ -140,19 +148,27 @@ func completeStep(d *decision, p *CompleteStep) error {
 	if !ok || s.Participant != p.Participant {
 		return nil
 	}
+	if s.Action == actionExport {
+		d.takeFiles(s, p.Result)
+		return nil
+	}
 	if left := rowsLeft(p.Result); s.Action == actionVerify && left > 0 {
 		d.fail(s, fmt.Sprintf("%d rows are still there", left), false)
 		return nil
 	}
-	d.note(&events.StepDone{
-		Change:      events.Change{Reason: s.Participant + " answered"},
-		OperationID: d.state.Lease.ID, StepID: s.key(), Participant: s.Participant, Action: s.Action, Result: p.Result,
-	})
+	d.note(stepDone(d.state.Lease.ID, s, p.Result))
 	if s.Action == actionCertify {
 		d.certificate = certificateKey(p.Result)
 	}
 	d.advance()
 	return nil
+}
+
+func stepDone(operation string, s Step, result json.RawMessage) *events.StepDone {
+	return &events.StepDone{
+		Change:      events.Change{Reason: s.Participant + " answered"},
+		OperationID: operation, StepID: s.key(), Participant: s.Participant, Action: s.Action, Result: result,
+	}
 }
 
 // rowsLeft reads the count in a verify's result, {"after": n}: a store that still holds something is not verified, however
@@ -184,22 +200,31 @@ func clip(said string) string {
 
 // fail records that a try failed, and what follows from it: another try, the way back, or an operator.
 func (d *decision) fail(s Step, why string, permanent bool) {
-	op := d.state.Lease
 	spent := permanent || s.Attempt%max(1, d.cmd.Facts.Policy.StepAttempts) == 0
-	e := &events.StepErrored{
-		Change:      events.Change{Reason: why},
-		OperationID: op.ID, StepID: s.key(), Participant: s.Participant, Action: s.Action, Attempt: s.Attempt, Error: why,
-		// A purge has no way back and no end but success: its steps are tried for ever.
-		Final: spent && op.Kind != OpPurge,
+	if s.Action == actionExport {
+		d.failFiles(s, why, spent)
+		return
 	}
-	if !e.Final {
-		again := d.cmd.Now.Add(d.backoff(s.Attempt))
-		e.RetryAt = &again
-	}
-	d.note(e)
+	op := d.state.Lease
+	// A purge has no way back and no end but success: its steps are tried for ever.
+	d.note(d.stepErrored(op.ID, s, why, spent && op.Kind != OpPurge))
 	if spent {
 		d.spent(s, why)
 	}
+}
+
+// stepErrored says that a try failed and, unless it was the final one, when the next is made.
+func (d *decision) stepErrored(operation string, s Step, why string, final bool) *events.StepErrored {
+	e := &events.StepErrored{
+		Change:      events.Change{Reason: why},
+		OperationID: operation, StepID: s.key(), Participant: s.Participant, Action: s.Action, Attempt: s.Attempt, Error: why,
+		Final: final,
+	}
+	if !final {
+		again := d.cmd.Now.Add(d.backoff(s.Attempt))
+		e.RetryAt = &again
+	}
+	return e
 }
 
 // spent follows the last try of a step.

@@ -146,6 +146,11 @@ type QueuedDeletion struct {
 type Export struct {
 	ID          string    `json:"id"`
 	RequestedAt time.Time `json:"requested_at"`
+	// Since and Include are what participants are told of the wish.
+	Since   time.Time `json:"since,omitzero"`
+	Include []string  `json:"include,omitempty"`
+	// Steps ask participants for files. They are nobody's but the export's: no lease begins, waits for or ends with them.
+	Steps []Step `json:"steps,omitempty"`
 }
 
 // Status is the one word for people: the state, except that an active tenant with a running export is exporting.

@@ -51,19 +51,29 @@ func (s State) Timers() []Timer {
 	if s.Grace != nil && (s.Name == PastDue || s.Name == Suspended) {
 		arm(TimerGraceEnd, s.Grace.EndsAt)
 	}
+	if s.Export != nil {
+		for _, st := range s.Export.Steps {
+			arm(st.timer(), st.Deadline)
+		}
+	}
 	if s.Lease == nil || s.Lease.Status == LeaseFailed {
 		return out
 	}
 	for _, st := range s.Lease.Steps {
-		switch {
-		case st.Undo != s.Lease.back():
-		case st.Status == StepRunning:
-			arm(TimerStepTimeout+":"+st.key(), st.Deadline)
-		case st.Status == StepWaiting && !s.withholds(st):
-			arm(TimerStepRetry+":"+st.key(), st.Deadline)
+		if st.Undo == s.Lease.back() && !(st.Status == StepWaiting && s.withholds(st)) {
+			arm(st.timer(), st.Deadline)
 		}
 	}
 	return out
+}
+
+// timer is the kind of the timer that a step's deadline arms: a step that is asked is given up then, and one that waits is
+// asked again. Of any other there is no deadline.
+func (s Step) timer() string {
+	if s.Status == StepWaiting {
+		return TimerStepRetry + ":" + s.key()
+	}
+	return TimerStepTimeout + ":" + s.key()
 }
 
 // withholds: nothing is erased under a hold, so that asking again waits for the release.

@@ -90,9 +90,11 @@ func OperationOf(p events.Payload) string {
 	return id
 }
 
-// result is what an event without steps says about an operation. A kind is there when the event opens the operation.
+// result is what an event that is about no single step says about an operation. A kind is there when the event opens the
+// operation.
 type result struct {
 	kind, status, err string
+	steps             []StepView
 	from, to          string
 	stuck             bool
 }
@@ -133,7 +135,7 @@ func outcome(p events.Payload) (id string, r result) {
 	case *events.DowngradeCancelled:
 		return p.OperationID, result{status: OpCancelled}
 	case *events.ExportRequested:
-		return p.ExportID, result{kind: OpExport, status: OpRunning}
+		return p.ExportID, result{kind: OpExport, status: OpRunning, steps: exportSteps(p)}
 	case *events.ExportCompleted:
 		return p.ExportID, result{status: OpSucceeded}
 	case *events.ExportFailed:
@@ -177,7 +179,7 @@ func ProjectOperation(op OperationView, e events.Event, p events.Payload) Operat
 		return op
 	}
 	if op.ID == "" {
-		op = OperationView{ID: id, Tenant: e.Subject, Kind: r.kind, FromPlan: r.from, ToPlan: r.to, StartedAt: at}
+		op = OperationView{ID: id, Tenant: e.Subject, Kind: r.kind, FromPlan: r.from, ToPlan: r.to, StartedAt: at, Steps: r.steps}
 	}
 	op.Status, op.NeedsOperator = r.status, r.stuck
 	if r.err != "" {
@@ -232,9 +234,13 @@ func (op OperationView) measured() OperationView {
 			done++
 		}
 	}
+	total := len(op.Steps)
+	if op.Kind == OpExport {
+		total++ // the archive, which is made of what they answered
+	}
 	op.Progress = 0
-	if len(op.Steps) > 0 {
-		op.Progress = float64(done) / float64(len(op.Steps))
+	if total > 0 {
+		op.Progress = float64(done) / float64(total)
 	}
 	return op
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenure/services/connectors"
@@ -94,7 +95,30 @@ func (b *bench) start(t *testing.T, stores ...connectors.Connector) (stop func()
 
 func (b *bench) enqueue(t *testing.T, id string) {
 	t.Helper()
-	check(t, store.Enqueue(t.Context(), b.db, store.Job{ExportID: id, TenantID: "acme", RequestedAt: time.Now(), CorrelationID: "c", CausationID: "acme.1"}))
+	b.enqueueJob(t, store.Job{ExportID: id, TenantID: "acme"})
+}
+
+// enqueueJob fills in what the test does not care for.
+func (b *bench) enqueueJob(t *testing.T, job store.Job) {
+	t.Helper()
+	job.CorrelationID, job.CausationID = "c", "acme.1"
+	if job.RequestedAt.IsZero() {
+		job.RequestedAt = time.Now()
+	}
+	if job.DueBy.IsZero() {
+		job.DueBy = job.RequestedAt.AddDate(0, 1, 0)
+	}
+	check(t, store.Enqueue(t.Context(), b.db, job))
+}
+
+// claim takes the next job, as a worker would; nil when there is none.
+func (b *bench) claim(t *testing.T, lease time.Duration) (job *store.Job) {
+	t.Helper()
+	check(t, pg.WithTx(t.Context(), b.db, func(tx pgx.Tx) (err error) {
+		job, err = store.Claim(t.Context(), tx, lease)
+		return err
+	}))
+	return job
 }
 
 func (b *bench) job(t *testing.T, id string) *store.Job {
@@ -330,8 +354,7 @@ func TestAStoppedWorkerGivesItsJobBack(t *testing.T) {
 func TestAKilledWorkersJobIsTakenOver(t *testing.T) {
 	b := newBench(t)
 	b.enqueue(t, "exp_1")
-	dead, err := store.Claim(t.Context(), b.db, time.Second)
-	check(t, err)
+	dead := b.claim(t, time.Second)
 	key := blob.Key("acme", "exp_1")
 	upload, err := b.client.CreateMultipartUpload(t.Context(), &awss3.CreateMultipartUploadInput{Bucket: &b.bucket, Key: &key})
 	check(t, err)
@@ -382,8 +405,8 @@ func TestALostJobIsLetGo(t *testing.T) {
 	testkit.Receive(t, patience, reading)
 	_, err := b.db.Exec(t.Context(), `UPDATE jobs SET epoch = epoch + 1, lease_until = now() + interval '1 hour'`)
 	check(t, err)
-	// The only worker is free for another one: it has let go of the first.
-	b.enqueue(t, "exp_2")
+	// The only worker is free for another tenant's: it has let go of the first.
+	b.enqueueJob(t, store.Job{ExportID: "exp_2", TenantID: "other"})
 	testkit.Receive(t, patience, reading)
 	if job := b.job(t, "exp_1"); job.Status != store.Running || job.Epoch != 2 {
 		t.Errorf("the former holder made it %+v", job)

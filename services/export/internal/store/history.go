@@ -44,7 +44,7 @@ func Forget(ctx context.Context, q pg.Querier, tenant string) error {
 	for _, sql := range []string{
 		`DELETE FROM audit WHERE tenant_id = $1`,
 		`DELETE FROM billing WHERE tenant_id = $1`,
-		`UPDATE jobs SET manifest = NULL WHERE tenant_id = $1`,
+		`UPDATE jobs SET manifest = NULL, snapshot_at = NULL, alerted_at = now(), ` + forgetRequest + ` WHERE tenant_id = $1`,
 		// None should run: a purge waits for the export. One that does has nothing to write any more.
 		`UPDATE jobs SET cancel_requested = true WHERE tenant_id = $1 AND status IN ('pending', 'running', 'verifying')`,
 	} {

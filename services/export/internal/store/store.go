@@ -38,47 +38,61 @@ type Job struct {
 	ExportID, TenantID         string
 	RequestedAt                time.Time
 	CorrelationID, CausationID string
-	// Since and Include are what was asked for: nil and none are all.
-	Since                     *time.Time
-	Include                   []string
+	// Since and Include are what was asked for: nil and none are all. SinceExport names an earlier export in place of a time.
+	Since       *time.Time
+	SinceExport string
+	Include     []string
+	// EncryptTo is an age recipient; Parquet are the kinds that are wanted in that form.
+	EncryptTo string
+	Parquet   []string
+	// Participants are asked for files; Contributions are what those that have answered said.
+	Participants  []string
+	Contributions map[string]Contribution
+	// Subject is the key of the one person whose data is wanted: personal, and gone when the job ends. SubjectSHA256 stays.
+	Subject       string
+	SubjectSHA256 string `db:"subject_sha256"`
+	// Rank is the place of the tenant's plan in the catalogue.
+	Rank                      int
+	DueBy                     time.Time
+	SnapshotAt                *time.Time
 	Status                    Status
 	CancelRequested           bool
 	Epoch                     int64
 	Failures                  int
 	Error                     string
 	Done, Total, ContentBytes int64
-	SHA256                    string `db:"sha256"`
-	Bytes                     int64
-	Manifest                  json.RawMessage
-	ExpiresAt                 *time.Time
+	// Rates of the reading that goes on; 0 until two heartbeats have told.
+	RowsPerSecond, BytesPerSecond float64
+	SHA256                        string `db:"sha256"`
+	Bytes                         int64
+	Manifest                      json.RawMessage
+	ExpiresAt                     *time.Time
 }
 
-const columns = `export_id, tenant_id, requested_at, correlation_id, causation_id, since, include, status, cancel_requested, epoch, failures,
-	error, done, total, content_bytes, sha256, bytes, manifest, expires_at`
+const columns = `export_id, tenant_id, requested_at, correlation_id, causation_id, since, since_export, include, encrypt_to, parquet,
+	participants, contributions, subject, subject_sha256, rank, due_by, snapshot_at, status, cancel_requested, epoch, failures,
+	error, done, total, content_bytes, rows_per_second, bytes_per_second, sha256, bytes, manifest, expires_at`
 
 // Enqueue adds a job that waits for a worker. One that is there already stays as it is.
 func Enqueue(ctx context.Context, q pg.Querier, j Job) error {
-	_, err := q.Exec(ctx, `INSERT INTO jobs (export_id, tenant_id, requested_at, correlation_id, causation_id, since, include)
-		VALUES ($1, $2, $3, $4, $5, $6, coalesce($7::text[], '{}')) ON CONFLICT DO NOTHING`,
-		j.ExportID, j.TenantID, j.RequestedAt, j.CorrelationID, j.CausationID, j.Since, j.Include)
+	_, err := insert(ctx, q, j, nil)
 	return wrap("enqueue", j.ExportID, err)
+}
+
+// insert adds a job, and tells whether there was none with its id or request key.
+func insert(ctx context.Context, q pg.Querier, j Job, requestKey *string) (added bool, err error) {
+	tag, err := q.Exec(ctx, `INSERT INTO jobs (export_id, tenant_id, requested_at, correlation_id, causation_id, since, since_export, include,
+			encrypt_to, parquet, participants, subject, subject_sha256, rank, due_by, request_key)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8::text[], '{}'), $9, coalesce($10::text[], '{}'), coalesce($11::text[], '{}'),
+			$12, $13, $14, $15, $16) ON CONFLICT DO NOTHING`,
+		j.ExportID, j.TenantID, j.RequestedAt, j.CorrelationID, j.CausationID, j.Since, j.SinceExport, j.Include,
+		j.EncryptTo, j.Parquet, j.Participants, j.Subject, j.SubjectSHA256, j.Rank, j.DueBy, requestKey)
+	return tag.RowsAffected() == 1, err
 }
 
 // Get returns a job, or nil when there is none.
 func Get(ctx context.Context, q pg.Querier, exportID string) (*Job, error) {
 	return one(ctx, q, `SELECT `+columns+` FROM jobs WHERE export_id = $1`, exportID)
-}
-
-// Claim gives the caller the oldest job that nobody holds, for the time of the lease, or nil. SKIP LOCKED lets workers
-// claim side by side; the epoch makes every later write of a former holder miss.
-func Claim(ctx context.Context, q pg.Querier, lease time.Duration) (*Job, error) {
-	return one(ctx, q, `UPDATE jobs SET epoch = epoch + 1, lease_until = now() + $1::interval,
-			status = CASE WHEN status = 'pending' AND NOT cancel_requested THEN 'running' ELSE status END
-		WHERE export_id = (SELECT export_id FROM jobs
-			WHERE (status IN ('pending', 'running', 'verifying') OR cancel_requested)
-				AND lease_until <= now() AND run_after <= now()
-			ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-		RETURNING `+columns, lease)
 }
 
 func one(ctx context.Context, q pg.Querier, sql string, args ...any) (*Job, error) {
@@ -96,28 +110,20 @@ func one(ctx context.Context, q pg.Querier, sql string, args ...any) (*Job, erro
 	return job, nil
 }
 
-// Beat extends the lease and notes the progress. It tells whether somebody wants the export cancelled.
-func Beat(ctx context.Context, q pg.Querier, j *Job, lease time.Duration) (cancel bool, err error) {
-	err = q.QueryRow(ctx, `UPDATE jobs SET lease_until = now() + $3::interval, done = $4, total = $5, content_bytes = $6
-		WHERE export_id = $1 AND epoch = $2 RETURNING cancel_requested`,
-		j.ExportID, j.Epoch, lease, j.Done, j.Total, j.ContentBytes).Scan(&cancel)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, jobs.ErrLost
-	}
-	return cancel, wrap("extend the lease of", j.ExportID, err)
-}
-
 // Uploaded notes what was uploaded. Whoever goes on with the job has only to read it back.
 func Uploaded(ctx context.Context, q pg.Querier, j *Job) error {
-	return held(ctx, q, j, `UPDATE jobs SET status = 'verifying', sha256 = $3, bytes = $4, manifest = $5
-		WHERE export_id = $1 AND epoch = $2`, j.SHA256, j.Bytes, j.Manifest)
+	return held(ctx, q, j, `UPDATE jobs SET status = 'verifying', sha256 = $3, bytes = $4, manifest = $5,
+		snapshot_at = ($5::json->>'snapshot_at')::timestamptz WHERE export_id = $1 AND epoch = $2`, j.SHA256, j.Bytes, j.Manifest)
 }
+
+// forgetRequest removes what a job needs no more once it has ended: the person's key, and links that may hold secrets.
+const forgetRequest = `subject = '', contributions = '{}'`
 
 // Complete ends a job whose archive was found whole, and sets when it expires. A cancellation that came first wins.
 func Complete(ctx context.Context, q pg.Querier, j *Job, keep time.Duration) (expires time.Time, err error) {
 	err = q.QueryRow(ctx, `UPDATE jobs SET status = 'completed', error = '', lease_until = '-infinity',
-			done = $3, total = $4, content_bytes = $5, expires_at = now() + $6::interval
-		WHERE export_id = $1 AND epoch = $2 AND NOT cancel_requested RETURNING expires_at`,
+			done = $3, total = $4, content_bytes = $5, expires_at = now() + $6::interval,
+		`+forgetRequest+` WHERE export_id = $1 AND epoch = $2 AND NOT cancel_requested RETURNING expires_at`,
 		j.ExportID, j.Epoch, j.Done, j.Total, j.ContentBytes, keep).Scan(&expires)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return expires, jobs.ErrLost
@@ -128,13 +134,13 @@ func Complete(ctx context.Context, q pg.Querier, j *Job, keep time.Duration) (ex
 // Fail ends a job for good.
 func Fail(ctx context.Context, q pg.Querier, j *Job, reason string) error {
 	return held(ctx, q, j, `UPDATE jobs SET status = 'failed', error = $3, failures = failures + 1, lease_until = '-infinity',
-		cancel_requested = false, sha256 = '', bytes = 0, manifest = NULL WHERE export_id = $1 AND epoch = $2`, reason)
+		cancel_requested = false, sha256 = '', bytes = 0, manifest = NULL, `+forgetRequest+` WHERE export_id = $1 AND epoch = $2`, reason)
 }
 
 // Cancel ends a job whose parts were removed.
 func Cancel(ctx context.Context, q pg.Querier, j *Job) error {
 	return held(ctx, q, j, `UPDATE jobs SET status = 'cancelled', cancel_requested = false, error = '', lease_until = '-infinity',
-		sha256 = '', bytes = 0, manifest = NULL, expires_at = NULL WHERE export_id = $1 AND epoch = $2`)
+		sha256 = '', bytes = 0, manifest = NULL, snapshot_at = NULL, expires_at = NULL, `+forgetRequest+` WHERE export_id = $1 AND epoch = $2`)
 }
 
 // Retry lets a job be claimed again after a delay, from its beginning, and counts a failure.

@@ -23,6 +23,9 @@ var alarms = table(
 		}
 		return alert(p, Facts{Kind: p.Kind, SubscriptionID: p.SubscriptionID, Plan: p.Plan, LivePlan: p.LivePlan})
 	}),
+	on(func(p *events.ArchiveOverdue) Reaction {
+		return alert(p, Facts{ExportID: p.ExportID, Until: p.DueBy})
+	}),
 )
 
 func alert(p events.Payload, f Facts) Reaction {

@@ -53,7 +53,8 @@ type Facts struct {
 	Cause string `json:"cause,omitempty"`
 	// Reason is why Tenure did what nobody had asked for.
 	Reason string `json:"reason,omitempty"`
-	// Until is the end of the grace, when a change falls due, when a deletion begins, or when an archive expires.
+	// Until is the end of the grace, when a change falls due, when a deletion begins, when an archive expires, or by when
+	// one has to be there.
 	Until         time.Time `json:"until,omitzero"`
 	RetentionDays int       `json:"retention_days,omitempty"`
 	// Last: no reminder follows.

@@ -228,6 +228,7 @@ var alarming = []struct {
 		&events.DriftFound{Kind: "plan_differs", Detail: "details", SubscriptionID: "sub_1", Plan: "starter", LivePlan: "professional"},
 		message.Facts{Event: "drift.found", Kind: "plan_differs", SubscriptionID: "sub_1", Plan: "starter", LivePlan: "professional"},
 	},
+	{&events.ArchiveOverdue{ExportID: "exp-1", DueBy: when}, message.Facts{Event: "export.overdue", ExportID: "exp-1", Until: when}},
 }
 
 func TestEventsCallAnOperator(t *testing.T) {

@@ -1,6 +1,13 @@
 package events
 
-import "time"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Exports in the lifecycle's log; how the archive itself fares is in export.go.
 
@@ -27,6 +34,45 @@ type ExportRequested struct {
 
 // EventType names the type on the bus.
 func (*ExportRequested) EventType() string { return "tenure.lifecycle.export.requested.v1" }
+
+// ExportKinds are what an archive may hold.
+func ExportKinds() []string { return []string{"documents", "vectors", "usage", "billing", "audit"} }
+
+// ExportFiles is the result of a step of action export: what the participant adds to the archive. No files is an answer, too.
+type ExportFiles struct {
+	Files []ExportFile `json:"files"`
+}
+
+// ExportFile is NDJSON that the export service fetches by GET. The URL needs no further credentials and holds until the
+// export is over.
+type ExportFile struct {
+	Kind string `json:"kind"`
+	URL  string `json:"url"`
+	// Rows is how many lines the file has; an archive with another number is not completed.
+	Rows int64 `json:"rows"`
+}
+
+// DecodeExportFiles reads such a result. The error tells the participant what to change.
+func DecodeExportFiles(result json.RawMessage) (ExportFiles, error) {
+	var answer ExportFiles
+	if len(result) == 0 {
+		return answer, errors.New("an export step needs a result that names its files; one of more than 16 KiB is not kept")
+	}
+	if err := json.Unmarshal(result, &answer); err != nil || answer.Files == nil {
+		return answer, errors.New(`the result of an export must be {"files": [{"kind": ..., "url": ..., "rows": ...}]}`)
+	}
+	for i, f := range answer.Files {
+		switch {
+		case !slices.Contains(ExportKinds(), f.Kind):
+			return answer, fmt.Errorf("files[%d].kind must be one of %q", i, ExportKinds())
+		case !strings.HasPrefix(f.URL, "https://") && !strings.HasPrefix(f.URL, "http://"):
+			return answer, fmt.Errorf("files[%d].url must begin with https:// or http://", i)
+		case f.Rows < 0:
+			return answer, fmt.Errorf("files[%d].rows is less than 0", i)
+		}
+	}
+	return answer, nil
+}
 
 // ExportCompleted says that the archive was read back and verified.
 type ExportCompleted struct {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tenure/shared/events"
@@ -156,6 +157,20 @@ func order(ctx context.Context, d *driver) error {
 		}
 	}
 	return nil
+}
+
+// exportFiles: since a time, and of one kind. A participant without the action has nothing to show here.
+func exportFiles(ctx context.Context, d *driver) error {
+	if !slices.Contains(d.Actions, exportAction) {
+		return nil
+	}
+	since := time.Now().Add(-time.Hour).UTC()
+	got, err := d.did(ctx, tenant, events.StepRequest{Action: exportAction, Since: &since, Include: []string{"documents"}})
+	if err != nil {
+		return err
+	}
+	_, err = events.DecodeExportFiles(got.data.Result)
+	return err
 }
 
 func restart(ctx context.Context, d *driver) error {

@@ -87,5 +87,6 @@ var checks = []check{
 	{"passes over fields that it does not know, and messages that are none", noise},
 	{"leaves a step alone whose deadline is past", late},
 	{"does one tenant's steps in the order in which they were asked for", order},
+	{"names the files that it adds to an export so that they can be fetched", exportFiles},
 	{"goes on with steps that were asked for while it was down", restart},
 }

@@ -3,14 +3,18 @@ package conformance_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"tenure/shared/bus"
+	"tenure/shared/events"
 	"tenure/shared/participant"
 	"tenure/shared/participant/conformance"
 	"tenure/shared/testkit"
@@ -33,9 +37,15 @@ func takePart(how string) int {
 		return 1
 	}
 	done := func(context.Context, participant.Step) (any, error) { return nil, nil }
-	actions := map[string]participant.Handler{"provision": done, "switch": done, "erase": done, "verify": done}
+	actions := map[string]participant.Handler{
+		"provision": done, "switch": done, "erase": done, "verify": done,
+		"export": func(context.Context, participant.Step) (any, error) {
+			return events.ExportFiles{Files: []events.ExportFile{{Kind: "documents", URL: "https://files.example/1", Rows: 1}}}, nil
+		},
+	}
 	if how == "careless" {
 		actions["verify"] = func(context.Context, participant.Step) (any, error) { return map[string]int{"after": 7}, nil }
+		actions["export"] = done
 	}
 	err = participant.Run(context.Background(), participant.Config{
 		Name: "index", Conn: conn, ControlURL: os.Getenv("TENURE_URL"), Token: os.Getenv("TENURE_TOKEN"), Actions: actions,
@@ -54,7 +64,7 @@ func check(t *testing.T, start func(conformance.Environment) (conformance.Proces
 	t.Cleanup(b.Close)
 	results, err := conformance.Check(t.Context(), b, server.URL(), conformance.Participant{Name: "index", Start: start})
 	require.NoError(t, err)
-	require.Len(t, results, 9)
+	require.Len(t, results, 10)
 	failed := map[string]error{}
 	for _, r := range results {
 		if r.Err != nil {
@@ -82,10 +92,10 @@ func TestTheScriptConforms(t *testing.T) {
 func TestWhatIsWrongShows(t *testing.T) {
 	t.Setenv(asParticipant, "careless")
 	failed := check(t, conformance.Command(os.Stderr, os.Args[0]))
-	require.Len(t, failed, 1, "%v", failed)
-	for _, err := range failed {
-		require.ErrorContains(t, err, "7 rows are left")
-	}
+	require.Len(t, failed, 2, "%v", failed)
+	wrong := errors.Join(slices.Collect(maps.Values(failed))...)
+	require.ErrorContains(t, wrong, "7 rows are left")
+	require.ErrorContains(t, wrong, "needs a result that names its files")
 }
 
 func TestAParticipantThatNeverRegisters(t *testing.T) {

@@ -34,7 +34,10 @@ type reply struct {
 	data  events.StepAnswer
 }
 
-const tenant = "conformance-a"
+const (
+	tenant       = "conformance-a"
+	exportAction = "export"
+)
 
 func newDriver(ctx context.Context, b *bus.Bus, p Participant) (*driver, error) {
 	d := &driver{Participant: p, bus: b, answers: make(chan reply, 1024), registered: make(chan []string, 16)}
@@ -169,6 +172,9 @@ func (d *driver) ask(ctx context.Context, tenant string, r events.StepRequest) (
 		r.Deadline = time.Now().Add(time.Minute)
 	}
 	r.OperationID, r.Operation, r.Generation, r.Attempt = "operation", "upgrade", 1, max(r.Attempt, 1)
+	if r.Action == exportAction {
+		r.Operation = exportAction
+	}
 	r.FromPlan, r.ToPlan = "starter", "professional"
 	if r.Compensate {
 		r.FromPlan, r.ToPlan = r.ToPlan, r.FromPlan

@@ -1,0 +1,189 @@
+// Package contribution reads what participants on the bus give to an export: files of rows, fetched from where they say.
+// To the rest of the service each of them is one more store.
+package contribution
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"tenure/services/connectors"
+	"tenure/services/export/internal/manifest"
+	"tenure/shared/fault"
+)
+
+// kinds are those that a participant may give: the timeline and the bills are Tenure's own word.
+var kinds = []string{manifest.Documents, manifest.Vectors, manifest.Usage}
+
+// file is one file of rows, as a participant's answer names it.
+type file struct {
+	Kind string `json:"kind"`
+	URL  string `json:"url"`
+	Rows int64  `json:"rows"`
+}
+
+// Store is a connectors.Connector of one participant's files, for one export. It can be read, and no more.
+type Store struct {
+	participant string
+	answered    time.Time
+	files       []file
+	client      *Client
+}
+
+// Open checks what a participant has answered at a time. An answer without files is that of one that has none. What is
+// wrong in it no second try mends: the error is a fault.Permanent.
+func (c *Client) Open(participant string, answered time.Time, result json.RawMessage) (*Store, error) {
+	var answer struct {
+		Files []file `json:"files"`
+	}
+	if len(result) > 0 {
+		if err := json.Unmarshal(result, &answer); err != nil {
+			return nil, fault.Permanent(fmt.Errorf(`participant %s: its result is not {"files": [{"kind", "url", "rows"}]}: %w`, participant, err))
+		}
+	}
+	for i, f := range answer.Files {
+		if err := c.check(f); err != nil {
+			return nil, fault.Permanent(fmt.Errorf("participant %s: file %d: %w", participant, i+1, err))
+		}
+	}
+	return &Store{participant: participant, answered: answered, files: answer.Files, client: c}, nil
+}
+
+func (c *Client) check(f file) error {
+	if !slices.Contains(kinds, f.Kind) {
+		return fmt.Errorf("its kind is %q, not one of %q", f.Kind, kinds)
+	}
+	if f.Rows < 0 {
+		return fmt.Errorf("it has %d rows", f.Rows)
+	}
+	u, err := url.Parse(f.URL)
+	if err != nil {
+		return errors.New("its url cannot be read") // url's own error repeats it, and a link may hold a secret
+	}
+	if u.Host == "" || u.Scheme != "https" && !(c.dev && u.Scheme == "http") {
+		return errors.New("its url is not one of https")
+	}
+	return nil
+}
+
+// Name is the participant's.
+func (s *Store) Name() string { return s.participant }
+
+// Traits tells that this is a participant.
+func (s *Store) Traits() connectors.Traits { return connectors.Traits{Kind: "participant"} }
+
+// Count tells what the participant has counted, by kind. Participants are not asked for one person's rows.
+func (s *Store) Count(_ context.Context, of connectors.Scope) (connectors.Counts, error) {
+	if err := of.Check(); err != nil {
+		return nil, err
+	}
+	return count(s.filesOf(of)), nil
+}
+
+func (s *Store) filesOf(of connectors.Scope) []file {
+	if of.Subject != "" {
+		return nil
+	}
+	return s.files
+}
+
+func count(files []file) connectors.Counts {
+	counts := connectors.Counts{}
+	for _, f := range files {
+		counts[f.Kind] += f.Rows
+	}
+	return counts
+}
+
+// Bytes is not known before the files are read.
+func (s *Store) Bytes(context.Context, connectors.Scope) (int64, error) {
+	return 0, errors.ErrUnsupported
+}
+
+// Erase is not for files that are given away; participants erase by a step of their own.
+func (s *Store) Erase(context.Context, connectors.Scope) (connectors.Counts, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// Verify is as little possible as Erase.
+func (s *Store) Verify(context.Context, connectors.Scope) (connectors.Counts, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// Snapshot is the files as they are: they were made when the participant answered, all of them whatever since is.
+func (s *Store) Snapshot(_ context.Context, of connectors.Scope, _ time.Time) (connectors.Snapshot, error) {
+	if err := of.Check(); err != nil {
+		return nil, err
+	}
+	return &snapshot{store: s, files: s.filesOf(of)}, nil
+}
+
+// snapshot reads each file as one range; a position in it is the number of rows before.
+type snapshot struct {
+	store *Store
+	files []file
+}
+
+func (s *snapshot) Counts() connectors.Counts { return count(s.files) }
+func (s *snapshot) Close()                    {}
+
+func (s *snapshot) Watermark() connectors.Watermark {
+	return connectors.Watermark{Store: s.store.participant, TakenAt: s.store.answered}
+}
+
+func (s *snapshot) Ranges(_ context.Context, kind string, _ int) ([]connectors.Range, error) {
+	var ranges []connectors.Range
+	for i, f := range s.files {
+		if f.Kind == kind {
+			ranges = append(ranges, connectors.Range{Kind: kind, Part: strconv.Itoa(i)})
+		}
+	}
+	return ranges, nil
+}
+
+func (s *snapshot) Position(_ context.Context, r connectors.Range, n int64) (string, error) {
+	after, _, err := bounds(r)
+	return strconv.FormatInt(after+n, 10), err
+}
+
+// Same cannot be told: nobody knows what the address gives the next time.
+func (s *snapshot) Same(context.Context, connectors.Range, int64, connectors.Watermark) (bool, error) {
+	return false, nil
+}
+
+func (s *snapshot) Read(ctx context.Context, r connectors.Range, to connectors.Sink) error {
+	i, err := strconv.Atoi(r.Part)
+	if err != nil || i < 0 || i >= len(s.files) {
+		return fmt.Errorf("participant %s has no file %q", s.store.participant, r.Part)
+	}
+	f := s.files[i]
+	after, upTo, err := bounds(r)
+	if err != nil {
+		return err
+	}
+	if upTo < 0 {
+		upTo = f.Rows
+	}
+	err = s.store.client.fetch(ctx, f, after, upTo, to)
+	if err != nil {
+		return fmt.Errorf("participant %s: file %d: %w", s.store.participant, i+1, err)
+	}
+	return nil
+}
+
+// bounds are the rows before a range and those up to its end, -1 for an open one.
+func bounds(r connectors.Range) (after, upTo int64, err error) {
+	upTo = -1
+	if r.After != "" {
+		after, err = strconv.ParseInt(r.After, 10, 64)
+	}
+	if r.UpTo != "" && err == nil {
+		upTo, err = strconv.ParseInt(r.UpTo, 10, 64)
+	}
+	return after, upTo, err
+}

@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"tenure/shared/events"
 	"tenure/shared/fault"
@@ -37,8 +39,16 @@ type Scope struct {
 // Tenant is the scope of everything that a tenant has.
 func Tenant(id string) Scope { return Scope{Tenant: id} }
 
-// Check refuses what cannot be a scope, for good.
-func (s Scope) Check() error { return CheckTenant(s.Tenant) }
+// maxSubject is the length of a person's key in bytes, at most.
+const maxSubject = 1024
+
+// Check refuses what cannot be a scope, for good. The error does not tell the subject.
+func (s Scope) Check() error {
+	if len(s.Subject) > maxSubject || !utf8.ValidString(s.Subject) || strings.ContainsRune(s.Subject, 0) {
+		return fault.Permanent(fmt.Errorf("a data subject's key is at most %d bytes of UTF-8 without NUL", maxSubject))
+	}
+	return CheckTenant(s.Tenant)
+}
 
 // Connector reaches the rows of a scope in one store. It is safe for concurrent use.
 //
@@ -89,13 +99,15 @@ type Snapshot interface {
 	// Counts tells the rows of each kind that the store exports.
 	Counts() Counts
 	Watermark() Watermark
-	// Ranges cuts the rows of a kind into at most n ranges of about the same size, which together, in this order, are all of
-	// them. A store that cannot be cut gives one; a kind that is not there has none.
+	// Ranges cuts the rows of a kind into at most n ranges of about the same size (or one for each of its parts, where these
+	// are more), which together, in this order, are all of them. A store that cannot be cut gives one; a kind that is not
+	// there has none. The same rows are cut the same way.
 	Ranges(ctx context.Context, kind string, n int) ([]Range, error)
 	// Read writes the rows of a range in an order that is the same at each read, and fails when the store cannot
 	// give the state at the watermark any more. Ranges are read side by side.
 	Read(ctx context.Context, r Range, to Sink) error
-	// Position is where a reading of r is behind its n-th row, n > 0: a range that starts there has the rest.
+	// Position is where a reading of r is behind its n-th row, n > 0: a range that starts there has the rest. It may be
+	// asked while rows are read. A store that cannot start in the middle answers errors.ErrUnsupported.
 	Position(ctx context.Context, r Range, n int64) (string, error)
 	// Same reports whether the range still is what an earlier snapshot, at the given watermark, had in it: those rows
 	// and no others, none of them changed. What was read then need not be read again. false is always right.
@@ -146,8 +158,8 @@ type Sink interface {
 
 // Loader is a store that rows of an archive can be loaded into: portability, shown rather than claimed.
 type Loader interface {
-	// Load writes rows of one kind, each as Read gave it, for a tenant; ids maps the keys of the archive's rows to those in this
-	// store. Again does no harm.
+	// Load writes rows of one kind, each as Read gave it, for a tenant, and tells how many were new; ids maps the keys of the
+	// archive's rows to those in this store. Again does no harm: a row that is there stays as it is.
 	Load(ctx context.Context, tenant, kind string, rows []json.RawMessage, ids IDs) (loaded int64, err error)
 }
 

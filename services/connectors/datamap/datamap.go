@@ -115,14 +115,27 @@ type Stores []connectors.Connector
 func (m Map) Open(ctx context.Context, env func(string) string) (Stores, error) {
 	var stores Stores
 	for _, s := range m.Stores {
-		c, err := s.kind().open(ctx, s, env)
-		if err != nil {
+		if err := stores.add(ctx, s, env); err != nil {
 			stores.Close()
 			return nil, fmt.Errorf("data map: store %s: %w", s.Name, err)
 		}
-		stores = append(stores, c)
 	}
 	return stores, nil
+}
+
+func (s *Stores) add(ctx context.Context, store Store, env func(string) string) error {
+	parts, err := store.byClass()
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
+		c, err := part.kind().open(ctx, part, env)
+		if err != nil {
+			return err
+		}
+		*s = append(*s, c)
+	}
+	return nil
 }
 
 // Close ends the stores' connections.

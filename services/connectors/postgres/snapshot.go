@@ -1,18 +1,19 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"tenure/services/connectors"
+	"tenure/shared/fault"
+	"tenure/shared/pg"
 )
 
 // readSnapshot makes every statement of a transaction see the same rows.
@@ -21,18 +22,28 @@ var readSnapshot = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.R
 // closeTimeout bounds the end of a snapshot whose server may be what failed.
 const closeTimeout = 5 * time.Second
 
-// snapshot is one read-only transaction on one connection; the rows go by COPY, which is the fastest way out.
+// patient is for transactions that wait while other stores are read, or copy for hours.
+const patient = `SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0`
+
+// snapshot is a transaction that others join: the keeper's, whose end is the snapshot's. Its connection is none of the pool's, so
+// that readers always find one there, however many snapshots are open.
 type snapshot struct {
 	store     *Store
-	conn      *pgxpool.Conn
-	tx        pgx.Tx
-	tenant    string
+	of        connectors.Scope
 	since     time.Time
+	id        string           // by which other transactions join
+	rows      map[*table]int64 // of the tables that are exported
 	counts    connectors.Counts
 	watermark connectors.Watermark
+	mark      mark
+
+	// A connection does one thing at a time. What is asked while rows are read (Position) goes to the keeper's, behind
+	// the lock: a reader that waited for a second connection of the pool could wait for itself.
+	mu     sync.Mutex
+	keeper *pgx.Conn
 }
 
-// Snapshot counts the rows of each kind in the transaction that will read them.
+// Snapshot counts the rows of each kind in the snapshot that will be read.
 func (s *Store) Snapshot(ctx context.Context, of connectors.Scope, since time.Time) (connectors.Snapshot, error) {
 	if err := of.Check(); err != nil {
 		return nil, err
@@ -41,7 +52,9 @@ func (s *Store) Snapshot(ctx context.Context, of connectors.Scope, since time.Ti
 	if err != nil {
 		return nil, s.wrap("connect", err)
 	}
-	snap := &snapshot{store: s, conn: conn, tenant: of.Tenant, since: since, counts: connectors.Counts{}}
+	snap := &snapshot{
+		store: s, of: of, since: since, rows: map[*table]int64{}, counts: connectors.Counts{}, keeper: conn.Hijack(),
+	}
 	if err := snap.begin(ctx); err != nil {
 		snap.Close()
 		return nil, s.wrap("snapshot", err)
@@ -49,162 +62,190 @@ func (s *Store) Snapshot(ctx context.Context, of connectors.Scope, since time.Ti
 	return snap, nil
 }
 
-func (s *snapshot) begin(ctx context.Context) (err error) {
-	if s.tx, err = s.conn.BeginTx(ctx, readSnapshot); err != nil {
-		return err
-	}
-	// The snapshot waits while other stores are read, and its copy may take hours.
-	const patient = `SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0`
-	if _, err = s.tx.Exec(ctx, guard+`; `+patient); err != nil {
-		return err
-	}
-	s.watermark.Store = s.store.name
-	// The snapshot is taken after the first statement's timestamp, so that nothing committed before it is missed.
-	err = s.tx.QueryRow(ctx, `SELECT statement_timestamp(), pg_current_snapshot()::text`).
-		Scan(&s.watermark.TakenAt, &s.watermark.Position)
+func (s *snapshot) begin(ctx context.Context) error {
+	tx, err := s.keeper.BeginTx(ctx, readSnapshot) // ended by the connection's end
 	if err != nil {
 		return err
 	}
+	if _, err = tx.Exec(ctx, guard+`; `+patient); err != nil {
+		return err
+	}
+	// The snapshot is taken after the first statement's timestamp, so that nothing committed before it is missed.
+	const take = `SELECT statement_timestamp(), pg_export_snapshot(), pg_current_snapshot()::text || '@' || extract(epoch FROM pg_postmaster_start_time())`
+	s.watermark.Store = s.store.name
+	if err = tx.QueryRow(ctx, take).Scan(&s.watermark.TakenAt, &s.id, &s.watermark.Position); err != nil {
+		return err
+	}
 	s.watermark.TakenAt = s.watermark.TakenAt.UTC()
+	s.watermark.Position += "#" + s.store.fingerprint()
+	if s.mark, err = parseMark(s.watermark.Position); err != nil {
+		return err
+	}
 	for _, t := range s.store.tables {
-		if t.Kind == "" {
+		if t.Kind == "" || !t.has(s.of) {
 			continue
 		}
-		n, err := t.count(ctx, s.tx, s.tenant, s.since)
-		if err != nil {
+		if s.rows[t], err = t.count(ctx, tx, s.all()); err != nil {
 			return err
 		}
-		s.counts[t.Kind] += n
+		s.counts[t.Kind] += s.rows[t]
 	}
 	return nil
+}
+
+// fingerprint tells one data map from another: rows that were read with other columns are other rows.
+func (s *Store) fingerprint() string {
+	sum := fnv.New64a()
+	for _, t := range s.tables {
+		fmt.Fprintln(sum, t.rows(filter{of: connectors.Tenant("any")}))
+	}
+	return fmt.Sprintf("%x", sum.Sum(nil))
 }
 
 func (s *snapshot) Counts() connectors.Counts       { return s.counts }
 func (s *snapshot) Watermark() connectors.Watermark { return s.watermark }
 
-func (s *snapshot) Ranges(_ context.Context, kind string, _ int) ([]connectors.Range, error) {
-	var ranges []connectors.Range
-	for _, t := range s.store.tables {
-		if t.Kind == kind && kind != "" {
-			ranges = append(ranges, connectors.Range{Kind: kind, Part: t.Name})
+// all picks the rows of the snapshot.
+func (s *snapshot) all() filter { return filter{of: s.of, since: s.since} }
+
+// within picks the rows of a range.
+func (s *snapshot) within(r connectors.Range) (t *table, f filter, err error) {
+	for t := range s.rows {
+		if t.Kind != r.Kind || t.Name != r.Part {
+			continue
 		}
+		f := s.all()
+		if f.after, err = parsePosition(r.After); err == nil {
+			f.upTo, err = parsePosition(r.UpTo)
+		}
+		return t, f, err
+	}
+	return nil, f, fmt.Errorf("the data map has no table %q of kind %q any more", r.Part, r.Kind)
+}
+
+// Ranges gives each table of the kind its share of the ranges.
+func (s *snapshot) Ranges(ctx context.Context, kind string, n int) (ranges []connectors.Range, err error) {
+	for _, t := range s.store.tables {
+		rows := s.rows[t]
+		if t.Kind != kind || rows == 0 {
+			continue
+		}
+		share := max(1, int64(n)*rows/s.counts[kind])
+		of, err := s.cut(ctx, t, (rows+share-1)/share)
+		if err != nil {
+			return nil, s.store.wrap("cut "+t.Name, err)
+		}
+		ranges = append(ranges, of...)
 	}
 	return ranges, nil
 }
 
-func (s *snapshot) Position(context.Context, connectors.Range, int64) (string, error) {
-	return "", errors.ErrUnsupported
-}
-
-func (s *snapshot) Same(context.Context, connectors.Range, int64, connectors.Watermark) (bool, error) {
-	return false, nil
-}
-
-func (s *snapshot) Read(ctx context.Context, r connectors.Range, to connectors.Sink) error {
-	for _, t := range s.store.tables {
-		if t.Kind != r.Kind || t.Name != r.Part {
-			continue
+// cut cuts a table into ranges of size rows.
+func (s *snapshot) cut(ctx context.Context, t *table, size int64) (ranges []connectors.Range, err error) {
+	f, r := s.all(), connectors.Range{Kind: t.Kind, Part: t.Name}
+	for left := s.rows[t]; left > size; left -= size {
+		if f.after, err = s.keyAt(ctx, t, f, size); err != nil {
+			return nil, err
 		}
-		rows := &copiedRows{to: to}
-		err := s.copyOut(ctx, t, rows)
-		if rows.err != nil {
-			return rows.err // the sink's reason, rather than that the copying was stopped; no fault of the store
-		}
-		if err != nil {
-			return s.store.wrap("read "+t.Name, err)
-		}
+		r.UpTo = f.after.String()
+		ranges = append(ranges, r)
+		r.After, r.UpTo = r.UpTo, ""
 	}
-	return nil
+	return append(ranges, r), nil
 }
 
-// copyOut uses COPY's binary format for its single text column: unlike the text format it needs no escaping on the
-// server and none undone here.
-func (s *snapshot) copyOut(ctx context.Context, t table, rows *copiedRows) error {
-	conn := s.tx.Conn().PgConn()
-	// COPY takes no parameters. CheckTenant has let in letters, digits, "_" and "-" alone; escape it all the same.
-	tenant, err := conn.EscapeString(s.tenant)
+// Position asks for the key of the n-th row.
+func (s *snapshot) Position(ctx context.Context, r connectors.Range, n int64) (string, error) {
+	t, f, err := s.within(r)
 	if err != nil {
-		return err
+		return "", err
 	}
-	where := fmt.Sprintf(`%s = '%s'%s`, t.tenant, tenant, t.since(s.since))
-	_, err = conn.CopyTo(ctx, rows, `COPY (`+t.row(where)+`) TO STDOUT (FORMAT binary)`)
-	return err
-}
-
-// Close ends the transaction. A connection that cannot even do that is dropped by the pool.
-func (s *snapshot) Close() {
-	if s.conn == nil {
-		return
+	at, err := s.keyAt(ctx, t, f, n)
+	if err != nil {
+		return "", s.store.wrap("position in "+t.Name, err)
 	}
-	if s.tx != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-		defer cancel()
-		_ = s.tx.Rollback(ctx)
+	return at.String(), nil
+}
+
+// keyAt asks the keeper.
+func (s *snapshot) keyAt(ctx context.Context, t *table, f filter, n int64) (position, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, err := t.keyAt(ctx, s.keeper, f, n)
+	if err == nil && at == nil {
+		err = fmt.Errorf("there are fewer than %d rows", n)
 	}
-	s.conn.Release()
-	s.conn = nil
+	return at, err
 }
 
-// copyHeader starts a binary COPY: signature, flags, and the length of an extension that PostgreSQL never writes.
-const (
-	copySignature = "PGCOPY\n\xff\r\n\x00"
-	copyHeader    = len(copySignature) + 4 + 4
-	copyTrailer   = -1
-)
-
-var errCopyFormat = errors.New("the server's COPY stream is not as its documentation says")
-
-// copiedRows hands each row of a binary COPY of one column to a sink. The server sends one row in one message
-// (PostgreSQL's protocol, CopyData), and pgconn makes one Write of each message.
-type copiedRows struct {
-	to     connectors.Sink
-	begun  bool
-	err    error
-	joined bytes.Buffer
-}
-
-func (c *copiedRows) Write(message []byte) (int, error) {
-	c.err = c.row(message)
-	return len(message), c.err
-}
-
-func (c *copiedRows) row(message []byte) error {
-	if !c.begun {
-		if len(message) < copyHeader || !bytes.HasPrefix(message, []byte(copySignature)) {
-			return errCopyFormat
+// Same holds the rows that an earlier snapshot must have seen against those that are there now. What the first are is a part
+// of what it saw, so that as many are the same.
+func (s *snapshot) Same(ctx context.Context, r connectors.Range, rows int64, at connectors.Watermark) (bool, error) {
+	earlier, err := parseMark(at.Position)
+	if err != nil || earlier.instance != s.mark.instance {
+		return false, nil
+	}
+	t, f, err := s.within(r)
+	if err != nil {
+		return false, nil // a range of another data map
+	}
+	old := f
+	if old.unchanged, err = newHorizon(earlier, s.mark); err != nil {
+		return false, nil
+	}
+	same := false
+	err = s.read(ctx, func(tx pgx.Tx) error {
+		for _, f := range []filter{f, old} {
+			if n, err := t.count(ctx, tx, f); err != nil || n != rows {
+				return err
+			}
 		}
-		c.begun = true
-		message = message[copyHeader:]
-	}
-	if len(message) == 0 {
-		return nil // the header alone
-	}
-	if len(message) < 2 {
-		return errCopyFormat
-	}
-	fields := int16(binary.BigEndian.Uint16(message))
-	if fields == copyTrailer {
+		same = true
 		return nil
+	})
+	var refused *pgconn.PgError
+	if _, wait := fault.Delay(err); !wait && errors.As(err, &refused) && !pg.IsUnavailable(err) {
+		return false, nil // a view has no xmin; a key of another type has other positions
 	}
-	if fields != 1 || len(message) < 6 || int(binary.BigEndian.Uint32(message[2:])) != len(message)-6 {
-		return errCopyFormat
-	}
-	row, err := c.oneLine(message[6:])
+	return same, s.store.wrap("compare "+t.Name, err)
+}
+
+// read runs fn in a transaction of a connection of its own that sees the snapshot.
+func (s *snapshot) read(ctx context.Context, fn func(pgx.Tx) error) error {
+	return s.store.inTx(ctx, readSnapshot, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET TRANSACTION SNAPSHOT `+literal(s.id)); err != nil {
+			return fault.RetryAfter(fmt.Errorf("the snapshot is gone, and with it what was read of it: take another: %w", err), connectors.RetryDelay)
+		}
+		if _, err := tx.Exec(ctx, patient); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+// Read copies the rows out, which is the fastest way.
+func (s *snapshot) Read(ctx context.Context, r connectors.Range, to connectors.Sink) error {
+	t, f, err := s.within(r)
 	if err != nil {
 		return err
 	}
-	if _, err := c.to.Write(row); err != nil {
+	rows := &copiedRows{to: to}
+	err = s.read(ctx, func(tx pgx.Tx) error {
+		// The binary format of a single text column needs no escaping on the server and none undone here.
+		_, err := tx.Conn().PgConn().CopyTo(ctx, rows, `COPY (`+t.rows(f)+`) TO STDOUT (FORMAT binary)`)
 		return err
+	})
+	if rows.err != nil {
+		return rows.err // the sink's reason, rather than that the copying was stopped; no fault of the store
 	}
-	return c.to.EndRow()
+	return s.store.wrap("read "+t.Name, err)
 }
 
-// oneLine takes out the line breaks that a column of type json keeps between its tokens.
-func (c *copiedRows) oneLine(row []byte) ([]byte, error) {
-	if bytes.IndexByte(row, '\n') < 0 {
-		return row, nil
-	}
-	c.joined.Reset()
-	err := json.Compact(&c.joined, row)
-	return c.joined.Bytes(), err
+// Close ends the keeper's transaction with its connection.
+func (s *snapshot) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.keeper.Close(ctx)
 }

@@ -8,11 +8,8 @@ import (
 	"tenure/shared/events"
 )
 
-// exportKinds are what an archive may hold, parquetKinds those of them that may come as Parquet.
-var (
-	exportKinds  = []string{"documents", "vectors", "usage", "billing", "audit"}
-	parquetKinds = []string{"vectors", "usage"}
-)
+// parquetKinds are those that may come as Parquet.
+var parquetKinds = []string{"vectors", "usage"}
 
 func export(d *decision, p *events.Export) error {
 	if d.byTenant() && slices.ContainsFunc(d.state.Blocks, imposed) && d.state.Name == Suspended {
@@ -58,8 +55,8 @@ func (d *decision) since(said string) (time.Time, error) {
 // wellFormed refuses what no archive could be made of.
 func (d *decision) wellFormed(p *events.Export) error {
 	for _, kind := range p.Include {
-		if !slices.Contains(exportKinds, kind) {
-			return d.refuse(CodeInvalidArgument, "include knows %q, not %q", exportKinds, kind)
+		if known := events.ExportKinds(); !slices.Contains(known, kind) {
+			return d.refuse(CodeInvalidArgument, "include knows %q, not %q", known, kind)
 		}
 	}
 	for _, kind := range p.Parquet {

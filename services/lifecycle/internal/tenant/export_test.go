@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +51,29 @@ func TestExportArguments(t *testing.T) {
 		t.Errorf("kind %s", r.Kind)
 	}
 	w.refused(CodeInvalidArgument, CmdExport, &events.Export{Include: []string{"secrets"}})
+	w.refused(CodeInvalidArgument, CmdExport, &events.Export{Parquet: []string{"documents"}})
+	for _, key := range []string{
+		"age1", recipient[:61], recipient + "q", strings.ToUpper(recipient), "AGE-SECRET-KEY-" + recipient[15:],
+		strings.Replace(recipient, "q", "b", 1), "ssh-ed25519 AAAA",
+	} {
+		w.refused(CodeInvalidArgument, CmdExport, &events.Export{EncryptTo: key})
+	}
+	w.do(CmdExport, &events.Export{EncryptTo: recipient, Parquet: []string{"usage", "vectors"}}, "export.requested")
+	if p := last[*events.ExportRequested](w); p.EncryptTo != recipient || len(p.Parquet) != 2 {
+		t.Errorf("requested %+v", p)
+	}
+}
+
+// recipient is one of age's own examples.
+const recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+
+func TestAnExportGoesOnFromAnEarlierOne(t *testing.T) {
+	w := active(t)
+	w.facts.SinceExport = epoch
+	w.do(CmdExport, &events.Export{Since: "an-export"}, "export.requested")
+	if p := last[*events.ExportRequested](w); p.Since != "an-export" || !p.ChangedSince.Equal(epoch) {
+		t.Errorf("requested %+v", p)
+	}
 }
 
 func TestExportsOfADayAreLimited(t *testing.T) {
@@ -63,14 +87,22 @@ func TestExportsOfADayAreLimited(t *testing.T) {
 	export()
 	w.now = w.now.Add(40 * time.Second)
 	export()
-	if r := w.refused(CodeExportLimit, CmdExport, &events.Export{}); r.Kind != Limit {
-		t.Errorf("kind %s", r.Kind)
+	r := w.refused(CodeExportLimit, CmdExport, &events.Export{})
+	if r.Kind != Limit || r.RetryAt.Sub(w.now) != 20*time.Second {
+		t.Errorf("%s, again at %s", r.Kind, r.RetryAt)
 	}
-	w.now = w.now.Add(20 * time.Second) // a minute after the first, not after the second
+	if again := RefusalOf(r.Event(w.state, CmdExport)); !again.RetryAt.Equal(r.RetryAt) {
+		t.Errorf("the answer to the same key says %s", again.RetryAt)
+	}
+	w.now = r.RetryAt // a minute after the first, not after the second
 	export()
 	w.refused(CodeExportLimit, CmdExport, &events.Export{})
 	if n := len(w.state.RecentExports); n != 2 {
 		t.Errorf("%d exports are remembered", n)
+	}
+	w.facts.Policy.ExportsPerDay = 0
+	if r := w.refused(CodeExportLimit, CmdExport, &events.Export{}); !r.RetryAt.IsZero() {
+		t.Errorf("where none is allowed, again at %s", r.RetryAt)
 	}
 }
 

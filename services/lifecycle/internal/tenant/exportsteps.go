@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"tenure/shared/events"
@@ -102,8 +101,8 @@ func (d *decision) timeoutOf(s Step) time.Duration {
 // takeFiles records what a participant has for the archive. An answer that the archive cannot be made of is none: without
 // its files it would look whole, and not be.
 func (d *decision) takeFiles(s Step, result json.RawMessage) {
-	if why := wrongFiles(result); why != "" {
-		d.failFiles(s, why, true)
+	if _, err := events.DecodeExportFiles(result); err != nil {
+		d.failFiles(s, err.Error(), true)
 		return
 	}
 	d.note(stepDone(d.state.Export.ID, s, result))
@@ -116,29 +115,4 @@ func (d *decision) failFiles(s Step, why string, spent bool) {
 	if spent {
 		d.endExport(x.ID, s.Participant+": "+why)
 	}
-}
-
-// wrongFiles says what is wrong with the answer to an export step; empty: nothing.
-func wrongFiles(result json.RawMessage) string {
-	var answer struct {
-		Files *[]struct {
-			Kind string `json:"kind"`
-			URL  string `json:"url"`
-			Rows int64  `json:"rows"`
-		} `json:"files"`
-	}
-	if err := json.Unmarshal(result, &answer); err != nil || answer.Files == nil {
-		return `the result must be {"files": [{"kind", "url", "rows"}]}, and 16 KiB at most`
-	}
-	for _, f := range *answer.Files {
-		switch {
-		case !slices.Contains(exportKinds, f.Kind):
-			return fmt.Sprintf("a file's kind must be one of %q, not %q", exportKinds, clip(f.Kind))
-		case !strings.HasPrefix(f.URL, "https://") && !strings.HasPrefix(f.URL, "http://"):
-			return "a file's url must begin with https:// or http://"
-		case f.Rows < 0:
-			return "a file cannot have fewer than 0 rows"
-		}
-	}
-	return ""
 }

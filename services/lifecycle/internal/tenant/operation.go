@@ -236,7 +236,7 @@ func (op *Operation) done(p *events.StepDone) *Operation {
 	return op.change(p.StepID, func(op *Operation, s *Step) {
 		s.done()
 		op.resume()
-	})
+	}).turnBack()
 }
 
 // resume: a stuck operation goes on when no step of its way is without tries any more.
@@ -257,19 +257,31 @@ func (op *Operation) errored(p *events.StepErrored) *Operation {
 	if next == op || !p.Final {
 		return next
 	}
+	next.Error = p.Error
 	switch {
 	case next.Status != LeaseRunning, next.pastReturn():
-		next.Status, next.Error = LeaseStuck, p.Error
+		next.Status = LeaseStuck
 	case next.Kind == OpProvision:
-		next.Status, next.Error = LeaseFailed, p.Error
+		next.Status = LeaseFailed
 	default:
-		return next.compensate(p.Error)
+		return next.turnBack()
 	}
 	return next
 }
 
-// abort turns a running operation back; one that cannot return goes on to its end. So does one that is erasing: whoever
-// erases cannot be stopped from here, and would meet what a tenant has that came back meanwhile.
+// turnBack leaves an operation that cannot succeed, but not beneath somebody who still erases: they cannot be stopped from
+// here, and would meet what a tenant has that came back meanwhile. The last of them turns it back.
+func (op *Operation) turnBack() *Operation {
+	if op == nil || op.Status != LeaseRunning || op.erasing() {
+		return op
+	}
+	if !slices.ContainsFunc(op.Steps, func(s Step) bool { return s.Status == StepFailed }) {
+		return op
+	}
+	return op.compensate(op.Error)
+}
+
+// abort turns a running operation back; one that cannot return goes on to its end. So does one that is erasing; see turnBack.
 func (op *Operation) abort(why string) *Operation {
 	if op == nil || op.Status != LeaseRunning || op.pastReturn() || op.erasing() {
 		return op

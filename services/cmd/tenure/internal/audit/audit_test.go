@@ -54,7 +54,7 @@ func verify(t *testing.T, log []client.LogEvent, tenant string) (audit.Report, e
 		}
 	}))
 	t.Cleanup(server.Close)
-	return audit.VerifyLog(t.Context(), client.New(server.URL, "dev"), tenant)
+	return audit.VerifyLog(t.Context(), client.New(server.URL, "dev"), tenant, &audit.Roots{})
 }
 
 func TestAnUntouchedLogIsWhole(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tenure/services/cmd/tenure/internal/audit"
 	certificate "tenure/services/deletion/verify"
 	archive "tenure/services/export/verify"
 )
@@ -18,30 +17,24 @@ import (
 func newVerify(o *options) *cobra.Command {
 	var (
 		log    bool
-		tenant string
+		checks logCheck
 		keys   []string
 	)
 	cmd := &cobra.Command{
 		Use:   "verify (FILE.zip | CERTIFICATE.json | --log [--tenant TENANT])",
 		Short: "Prove an archive, a deletion certificate or the live audit log",
 		Long: "Prove that an export archive is whole, that a deletion certificate is genuine, or that the live audit log is a\n" +
-			"chain without gaps. Files are checked offline. The exit code is 0 only if all is right.",
+			"chain without gaps that was not cut or rewritten behind its signed roots. Files are checked offline. The exit code\n" +
+			"is 0 only if all is right.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case log && len(args) == 0:
-				c, err := o.client()
+				trusted, err := parseKeys(keys)
 				if err != nil {
 					return err
 				}
-				report, err := audit.VerifyLog(cmd.Context(), c, tenant)
-				if err != nil {
-					return err
-				}
-				return o.print(cmd.OutOrStdout(), report, func() error {
-					_, err := fmt.Fprintf(cmd.OutOrStdout(), "the log is whole: %d events of %d tenants\n", report.Events, report.Tenants)
-					return err
-				})
+				return o.verifyLog(cmd, checks, trusted)
 			case !log && len(args) == 1:
 				return o.verifyFile(cmd.OutOrStdout(), args[0], keys)
 			}
@@ -49,8 +42,8 @@ func newVerify(o *options) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&log, "log", false, "check the live log")
-	cmd.Flags().StringVar(&tenant, "tenant", "", "of the log, only this tenant's part")
-	cmd.Flags().StringArrayVar(&keys, "key", nil, "public key that may have signed a certificate, as GET /v1/keys shows it (default: any)")
+	checks.flags(cmd)
+	cmd.Flags().StringArrayVar(&keys, "key", nil, "public key that may have signed, as GET /v1/keys shows it (default: any)")
 	return cmd
 }
 
@@ -84,13 +77,9 @@ func (o *options) verifyArchive(out io.Writer, path string) error {
 }
 
 func (o *options) verifyCertificate(out io.Writer, path string, keys []string) error {
-	var trusted []ed25519.PublicKey
-	for _, text := range keys {
-		key, err := certificate.ParseKey(text)
-		if err != nil {
-			return fmt.Errorf("--key: %w", err)
-		}
-		trusted = append(trusted, key)
+	trusted, err := parseKeys(keys)
+	if err != nil {
+		return err
 	}
 	document, err := os.ReadFile(path)
 	if err != nil {
@@ -109,4 +98,16 @@ func (o *options) verifyCertificate(out io.Writer, path string, keys []string) e
 		_, err = fmt.Fprintf(out, "signed with key %s: compare it with GET /v1/keys, or name the key with --key\n", report.KeyID)
 		return err
 	})
+}
+
+// parseKeys reads what --key named.
+func parseKeys(texts []string) (keys []ed25519.PublicKey, err error) {
+	for _, text := range texts {
+		key, err := certificate.ParseKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("--key: %w", err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }

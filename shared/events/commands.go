@@ -1,5 +1,7 @@
 package events
 
+import "encoding/json"
+
 // What commands say in words is bounded here, by their schemas: it comes back in events, once in the reason and once
 // more in a refusal, and a command that was let in must never make an event too large for the bus.
 
@@ -128,12 +130,16 @@ type CancelExport struct {
 // EventType names the type on the bus.
 func (*CancelExport) EventType() string { return "tenure.command.cancel_export.v1" }
 
-// Delete asks for deletion after the retention.
+// Delete asks for deletion after the retention. Where the retention policy asks for it, and no tenant asks for its own, a second
+// operator has to approve.
 type Delete struct {
-	// RetentionDays of 24 hours. Absent is the policy's default; anything outside its range is refused, never corrected.
-	RetentionDays *int   `json:"retention_days,omitempty"`
-	Reason        string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
-	Confirm       string `json:"confirm,omitempty" jsonschema:"maxLength=64"`
+	// RetentionDays is a whole number of days of 24 hours. Absent is the policy's default. Whatever else is sent is refused,
+	// never corrected, and by the decision alone: it knows the range that holds for the tenant, which no schema does.
+	RetentionDays json.RawMessage `json:"retention_days,omitempty"`
+	Reason        string          `json:"reason,omitempty" jsonschema:"maxLength=1000"`
+	// Confirm is the tenant's name as it registered, or its id. A tenant that asks by its own token must type it; whoever else
+	// sends it is held to it.
+	Confirm string `json:"confirm,omitempty" jsonschema:"maxLength=200"`
 	// PlanHash is what a preview answered, as in Upgrade.
 	PlanHash string `json:"plan_hash,omitempty" jsonschema:"maxLength=64"`
 }
@@ -164,13 +170,14 @@ func (*Reactivate) EventType() string { return "tenure.command.reactivate.v1" }
 
 // PlaceHold forbids destruction.
 type PlaceHold struct {
-	Reason string `json:"reason" jsonschema:"maxLength=1000"`
+	Reason string `json:"reason" jsonschema:"minLength=1,maxLength=1000"`
 }
 
 // EventType names the type on the bus.
 func (*PlaceHold) EventType() string { return "tenure.command.place_hold.v1" }
 
-// ReleaseHold lifts one legal hold, or all when HoldID is empty.
+// ReleaseHold lifts one legal hold, or all that are there when HoldID is empty. Where the retention policy asks for it, a
+// second operator has to approve.
 type ReleaseHold struct {
 	HoldID string `json:"hold_id,omitempty" jsonschema:"maxLength=64"`
 	Reason string `json:"reason,omitempty" jsonschema:"maxLength=1000"`

@@ -4,7 +4,8 @@ import "time"
 
 // Leaving in the lifecycle's log: deletion, purge, legal holds.
 
-// DeletionRequested closes access and sets the deadline.
+// DeletionRequested closes access and sets the deadline. It is the signal to whoever holds more than data about the tenant:
+// end its sessions, and revoke the keys and tokens that you gave it. Tenure has issued none.
 type DeletionRequested struct {
 	Change
 	RequestedAt time.Time `json:"requested_at"`
@@ -13,7 +14,26 @@ type DeletionRequested struct {
 	Latest        time.Time `json:"latest"`
 	RetentionDays int       `json:"retention_days"`
 	// PreviousState is where a cancelled deletion returns to.
-	PreviousState string `json:"previous_state"`
+	PreviousState string          `json:"previous_state"`
+	Policy        RetentionPolicy `json:"policy,omitzero"`
+	// PendingChange is the downgrade that made way. It comes back with a tenant that is restored on the plan it had.
+	PendingChange *DroppedChange `json:"pending_change,omitempty"`
+}
+
+// RetentionPolicy is what the operator's retention policy said when the deletion was asked for.
+type RetentionPolicy struct {
+	// Hash names the policy's content.
+	Hash string `json:"hash"`
+	// RetentionDays was within Min and Max.
+	Min int `json:"min_days"`
+	Max int `json:"max_days"`
+}
+
+// DroppedChange is a pending change of plan that made way for a deletion.
+type DroppedChange struct {
+	Plan       string    `json:"plan"`
+	DueAt      time.Time `json:"due_at"`
+	Resolution string    `json:"resolution,omitempty"`
 }
 
 // EventType names the type on the bus.
@@ -22,8 +42,9 @@ func (*DeletionRequested) EventType() string { return "tenure.lifecycle.deletion
 // DeletionQueued asks for deletion while a change runs: the change is compensated first.
 type DeletionQueued struct {
 	Change
-	RetentionDays int       `json:"retention_days"`
-	RequestedAt   time.Time `json:"requested_at"`
+	RetentionDays int             `json:"retention_days"`
+	RequestedAt   time.Time       `json:"requested_at"`
+	Policy        RetentionPolicy `json:"policy,omitzero"`
 }
 
 // EventType names the type on the bus.
@@ -47,6 +68,8 @@ type PurgeStarted struct {
 	Generation    int64         `json:"generation"`
 	Region        string        `json:"region,omitempty"`
 	GDPR          bool          `json:"gdpr,omitempty"`
+	// Policy is that of the request.
+	Policy RetentionPolicy `json:"policy,omitzero"`
 }
 
 // EventType names the type on the bus.
@@ -86,10 +109,10 @@ type TenantPurged struct {
 // EventType names the type on the bus.
 func (*TenantPurged) EventType() string { return "tenure.lifecycle.tenant.purged.v1" }
 
-// ComplianceViolation records a broken promise: late, early, residue.
+// ComplianceViolation records a broken promise.
 type ComplianceViolation struct {
 	Change
-	// Kind is the promise that was broken: late, early or residue.
+	// Kind is the promise that was broken: purge_overdue, purge_late, purge_early or residue.
 	Kind   string `json:"kind"`
 	Detail string `json:"detail,omitempty"`
 }

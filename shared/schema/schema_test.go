@@ -26,7 +26,7 @@ func TestValidate(t *testing.T) {
 		{"less than no days", "register", `{"name":"A","email":"o@acme.example","plan":"free","trial_days":-1}`, schema.CodeOutOfRange, "/trial_days"},
 		{"a number for a text", "upgrade", `{"plan":7}`, schema.CodeWrongType, "/plan"},
 		{"null for a text", "upgrade", `{"plan":null}`, schema.CodeWrongType, "/plan"},
-		{"half a day", "delete", `{"retention_days":1.5}`, schema.CodeWrongType, "/retention_days"},
+		{"half a day", "register", `{"name":"n","email":"a@example.com","plan":"free","trial_days":1.5}`, schema.CodeWrongType, "/trial_days"},
 		{"a word that is not in the set", "downgrade", `{"plan":"free","at":"tomorrow"}`, schema.CodeNotAllowed, "/at"},
 		{"the same in a list", "export", `{"include":["documents","secrets"]}`, schema.CodeNotAllowed, "/include/1"},
 		{"a text that is too long", "cancel_export", `{"export_id":"` + strings.Repeat("x", 65) + `"}`, schema.CodeOutOfRange, "/export_id"},

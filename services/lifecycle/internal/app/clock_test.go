@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -70,8 +71,7 @@ func TestAWrongClockPausesPurges(t *testing.T) {
 	ahead.Store(int64(7 * 24 * time.Hour))
 	e := newTestEngine(t, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
 	e.mustDo(t, "acme", "1", &events.Register{Name: "Acme", Email: "a@example.com", Plan: "free"})
-	days := 1
-	e.mustDo(t, "acme", "2", &events.Delete{RetentionDays: &days, Reason: "x"})
+	e.mustDo(t, "acme", "2", &events.Delete{RetentionDays: json.RawMessage("1"), Reason: "x"})
 	testkit.WaitFor(t, 5*time.Second, "the deletion to be due", func() bool {
 		due, err := store.DueTimers(t.Context(), e.db, 10)
 		return err == nil && len(due) == 1

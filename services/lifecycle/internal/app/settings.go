@@ -7,6 +7,7 @@ import (
 
 	"tenure/services/lifecycle/internal/tenant"
 	"tenure/shared/plans/planfile"
+	"tenure/shared/retention/policyfile"
 )
 
 // Settings of the service, from its environment.
@@ -29,6 +30,8 @@ type Settings struct {
 	IdleAfter int `env:"TENURE_IDLE_AFTER_DAYS" envDefault:"30"`
 	// Plans is the path of a file that replaces the default plans. Billing must be given the same one.
 	Plans string `env:"TENURE_PLANS"`
+	// RetentionPolicy is the path of a file that replaces the default retention policy. Deletion must be given the same one.
+	RetentionPolicy string `env:"TENURE_RETENTION_POLICY"`
 }
 
 // Check refuses what would make every tenant wait for ever, or fail at once.
@@ -51,14 +54,18 @@ func (s Settings) Check() error {
 	return errors.Join(wrong...)
 }
 
-// Config makes the engine's settings and reads the plan file; day is the length of every period given in days.
+// Config makes the engine's settings and reads the plan file and the retention policy; day is the length of every period given in days.
 func (s Settings) Config(day time.Duration) (Config, error) {
 	offer, err := planfile.Load(s.Plans)
 	if err != nil {
 		return Config{}, err
 	}
+	retained, err := policyfile.Load(s.RetentionPolicy)
+	if err != nil {
+		return Config{}, err
+	}
 	policy := tenant.DefaultPolicy()
-	policy.Day = day
+	policy.Retention, policy.Day = retained, day
 	policy.Grace, policy.TrialSettle = s.Grace, s.TrialSettle
 	policy.SignupTimeout, policy.DrainTimeout = s.SignupTimeout, s.DrainTimeout
 	policy.StepTimeout, policy.StepAttempts, policy.ExportsPerDay = s.StepTimeout, s.StepAttempts, s.ExportsPerDay

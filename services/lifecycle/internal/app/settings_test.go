@@ -28,6 +28,19 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+func TestRetentionPolicyFile(t *testing.T) {
+	config, err := app.Settings{RetentionPolicy: "../../../../deploy/retention.example.yaml"}.Config(time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := config.Policy("eu", "enterprise").Retention; !got.Approvals.Delete || got.For("eu", "enterprise", false).Default != 45 {
+		t.Errorf("read %+v", got)
+	}
+	if _, err := (app.Settings{RetentionPolicy: "no-such-file.yaml"}).Config(time.Hour); err == nil || !strings.Contains(err.Error(), "TENURE_RETENTION_POLICY") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestPlanFile(t *testing.T) {
 	config, err := app.Settings{Plans: "../../../../deploy/plans.example.yaml"}.Config(time.Hour)
 	if err != nil {

@@ -28,6 +28,8 @@ const (
 	CmdReactivate        = "reactivate"
 	CmdPlaceHold         = "place_hold"
 	CmdReleaseHold       = "release_hold"
+	CmdApprove           = "approve"
+	CmdReject            = "reject"
 	CmdExempt            = "exempt"
 	CmdEndExemption      = "end_exemption"
 )
@@ -45,6 +47,7 @@ const (
 	CmdCompleteExport   = "complete_export"
 	CmdFailExport       = "fail_export"
 	CmdReportResidue    = "report_residue"
+	CmdReportEarly      = "report_early"
 	CmdFireTimer        = "fire_timer"
 )
 
@@ -176,6 +179,16 @@ type ReportResidue struct {
 
 // EventType names the command.
 func (*ReportResidue) EventType() string { return events.CommandType(CmdReportResidue) }
+
+// ReportEarly says that the monitor found in the log a purge that began before it was due.
+type ReportEarly struct {
+	Version int64 // of the event that began it
+	Began   time.Time
+	Due     *time.Time // nil: no deletion had been asked for
+}
+
+// EventType names the command.
+func (*ReportEarly) EventType() string { return events.CommandType(CmdReportEarly) }
 
 // FireTimer says that a timer of State.Timers fell due. A timer that the state no longer arms decides to nothing.
 type FireTimer struct {

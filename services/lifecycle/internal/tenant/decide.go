@@ -84,7 +84,10 @@ func init() {
 		CmdReactivate:     with(reactivate),
 		CmdPlaceHold:      with(placeHold),
 		CmdReleaseHold:    with(releaseHold),
+		CmdApprove:        with(approve),
+		CmdReject:         with(reject),
 		CmdReportResidue:  with(reportResidue),
+		CmdReportEarly:    with(reportEarly),
 
 		CmdCompleteStep:   with(completeStep),
 		CmdFailStep:       with(failStep),
@@ -224,6 +227,10 @@ func reason(c Command) string {
 	case *events.PlaceHold:
 		said = p.Reason
 	case *events.ReleaseHold:
+		said = p.Reason
+	case *events.Approve:
+		said = p.Reason
+	case *events.Reject:
 		said = p.Reason
 	case *events.Exempt:
 		said = p.Reason

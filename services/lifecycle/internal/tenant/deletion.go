@@ -7,14 +7,15 @@ import (
 	"time"
 
 	"tenure/shared/events"
+	"tenure/shared/retention"
 )
 
 // window is how long a purge may take. It is an hour whatever a day is scaled to: it is a promise about machines.
 const window = time.Hour
 
 func deleteTenant(d *decision, p *events.Delete) error {
-	if p.Confirm != "" && p.Confirm != d.state.ID {
-		return d.refuse(CodeConfirmMismatch, "confirm must be the id of the tenant, %q", d.state.ID)
+	if err := d.confirmed(p.Confirm); err != nil {
+		return err
 	}
 	days, err := d.retention(p.RetentionDays)
 	if err != nil {
@@ -23,44 +24,84 @@ func deleteTenant(d *decision, p *events.Delete) error {
 	if err := d.previewed(p.PlanHash); err != nil {
 		return err
 	}
-	if slices.Contains(leased, d.state.Name) {
-		d.stay(CmdDelete, &events.DeletionQueued{RetentionDays: days, RequestedAt: d.cmd.Now})
-		d.advance()
-		return nil
+	if d.cmd.Facts.Policy.Retention.Approvals.Delete && !d.byTenant() {
+		return d.askForDeletion(days)
 	}
-	d.beginDeletion(CmdDelete, d.cmd.Now, days, d.reason)
+	d.leave(days, d.reason)
 	return nil
 }
 
-// retention is the days asked for, or the policy's. What is out of range is refused, never corrected: somebody may
-// have promised it to the customer.
-func (d *decision) retention(asked *int) (int, error) {
-	p := d.cmd.Facts.Policy
-	least, most := p.RetentionMin, p.RetentionMax
-	if d.state.GDPR {
-		most = min(most, p.RetentionGDPRMax)
+// confirmed has a tenant that asks by its own token name itself: tokens lie in programs, and a program must not be able to
+// do this by mistake. The name itself is not told: the refusal stands in the log.
+func (d *decision) confirmed(said string) error {
+	switch {
+	case said == "" && d.byTenant():
+		return d.refuse(CodeConfirmRequired, "confirm must be the tenant's name as it registered, or its id")
+	case said != "" && said != d.state.ID && !d.cmd.Facts.Named:
+		return d.refuse(CodeConfirmMismatch, "confirm is neither the tenant's name as it registered nor its id")
 	}
+	return nil
+}
+
+// retention is the days asked for, or the policy's. What is out of range, or no number of days at all, is refused, never
+// corrected: somebody may have promised it to the customer.
+func (d *decision) retention(asked json.RawMessage) (int, error) {
 	if asked == nil {
-		return max(least, min(p.RetentionDefault, most)), nil
+		return d.allowed().Default, nil
 	}
-	if *asked < least || *asked > most {
-		return 0, d.refuse(CodeRetentionOutOfRange, "retention_days must be %d to %d, not %d", least, most, *asked)
+	days := 0 // which no policy allows
+	if json.Unmarshal(asked, &days) != nil {
+		days = 0
 	}
-	return *asked, nil
+	return days, d.inRange(days)
+}
+
+func (d *decision) inRange(days int) error {
+	if r := d.allowed(); days < r.Min || days > r.Max {
+		return d.refuse(CodeRetentionOutOfRange, "retention_days must be a whole number from %d to %d", r.Min, r.Max)
+	}
+	return nil
+}
+
+// allowed is the range that the policy has for this tenant.
+func (d *decision) allowed() retention.Range {
+	return d.cmd.Facts.Policy.Retention.For(d.state.Region, d.state.Plan, d.state.GDPR)
+}
+
+// leave begins a deletion. A change that runs is undone first.
+func (d *decision) leave(days int, reason string) {
+	r := d.allowed()
+	asked := QueuedDeletion{
+		RequestedAt: d.cmd.Now, RetentionDays: days, Reason: reason,
+		Policy: events.RetentionPolicy{Hash: d.cmd.Facts.Policy.Retention.Hash(), Min: r.Min, Max: r.Max},
+	}
+	if !slices.Contains(leased, d.state.Name) {
+		d.beginDeletion(CmdDelete, asked)
+		return
+	}
+	d.stay(CmdDelete, &events.DeletionQueued{
+		Change: events.Change{Reason: reason}, RetentionDays: days, RequestedAt: asked.RequestedAt, Policy: asked.Policy,
+	})
+	d.advance()
 }
 
 // beginDeletion sets the deadline. It counts from the request, also when the request had to wait.
-func (d *decision) beginDeletion(command string, requested time.Time, days int, reason string) {
-	d.dropChange(true)
-	due := requested.Add(time.Duration(days) * d.cmd.Facts.Policy.Day)
-	previous := d.state.Name
-	if d.state.Deletion != nil {
-		previous = d.state.Deletion.PreviousState
+func (d *decision) beginDeletion(command string, asked QueuedDeletion) {
+	previous, pending := d.state.Name, d.state.Pending
+	if again := d.state.Deletion; again != nil { // a return that did not succeed
+		previous, pending = again.PreviousState, again.Pending
 	}
-	d.move(command, Deleting, &events.DeletionRequested{
-		Change:      events.Change{Reason: reason},
-		RequestedAt: requested, ScheduledFor: due, Latest: due.Add(window), RetentionDays: days, PreviousState: string(previous),
-	})
+	d.dropChange(true)
+	due := asked.RequestedAt.Add(time.Duration(asked.RetentionDays) * d.cmd.Facts.Policy.Day)
+	e := &events.DeletionRequested{
+		Change:      events.Change{Reason: asked.Reason},
+		RequestedAt: asked.RequestedAt, ScheduledFor: due, Latest: due.Add(window), RetentionDays: asked.RetentionDays,
+		PreviousState: string(previous), Policy: asked.Policy,
+	}
+	if pending != nil {
+		e.PendingChange = &events.DroppedChange{Plan: pending.Plan, DueAt: pending.DueAt, Resolution: pending.Resolution}
+	}
+	d.move(command, Deleting, e)
 }
 
 // heldBy names what keeps data from being destroyed.
@@ -84,12 +125,13 @@ func (d *decision) beginPurge() {
 	if d.deferPurge() {
 		return
 	}
+	d.tellOverdue()
 	plan := d.state.Plan
 	op := d.planned(d.cmd.NewID, OpPurge, plan, "", nil,
 		d.own(billing, actionBill), d.erasure(), d.verification(), d.own(deletion, actionCertify))
 	d.move(cmdBeginPurge, Purging, &events.PurgeStarted{
 		Operation: op, ScheduledFor: due.ScheduledFor, RequestedAt: due.RequestedAt, RetentionDays: due.RetentionDays,
-		Generation: d.state.Generation, Region: d.state.Region, GDPR: d.state.GDPR,
+		Generation: d.state.Generation, Region: d.state.Region, GDPR: d.state.GDPR, Policy: due.Policy,
 	})
 	d.advance()
 }
@@ -137,7 +179,7 @@ func (d *decision) finishPurge(op *Operation) {
 	})
 	if latest := s.Deletion.Latest; d.cmd.Now.After(latest) {
 		d.stay(cmdCompletePurge, &events.ComplianceViolation{
-			Kind: "purge_late", Detail: fmt.Sprintf("verified at %s, %s after the window", d.cmd.Now.Format(time.RFC3339), d.cmd.Now.Sub(latest)),
+			Kind: violationLate, Detail: fmt.Sprintf("verified at %s, %s after the window", d.cmd.Now.Format(time.RFC3339), d.cmd.Now.Sub(latest)),
 		})
 	}
 }
@@ -155,7 +197,7 @@ func certificateKey(result json.RawMessage) string {
 
 func reportResidue(d *decision, p *ReportResidue) error {
 	d.stay(CmdReportResidue, &events.ComplianceViolation{
-		Kind: "residue", Detail: fmt.Sprintf("%s holds %d rows of generation %d", p.Store, p.Rows, p.Generation),
+		Kind: violationResidue, Detail: fmt.Sprintf("%s holds %d rows of generation %d", p.Store, p.Rows, p.Generation),
 	})
 	return nil
 }
@@ -166,17 +208,31 @@ func placeHold(d *decision, _ *events.PlaceHold) error {
 	return nil
 }
 
-// releaseHold lets destruction go on where the hold had stopped it.
+// releaseHold takes one hold away, or all.
 func releaseHold(d *decision, p *events.ReleaseHold) error {
-	found := false
+	var ids []string
 	for _, h := range d.state.Holds {
 		if p.HoldID == "" || p.HoldID == h.ID {
+			ids = append(ids, h.ID)
+		}
+	}
+	if ids != nil && d.cmd.Facts.Policy.Retention.Approvals.ReleaseHold {
+		return d.askForRelease(ids)
+	}
+	return d.release(ids, d.reason)
+}
+
+// release lets destruction go on where the holds had stopped it.
+func (d *decision) release(ids []string, reason string) error {
+	found := false
+	for _, h := range d.state.Holds {
+		if slices.Contains(ids, h.ID) {
 			found = true
-			d.stay(CmdReleaseHold, &events.HoldReleased{HoldID: h.ID})
+			d.stay(CmdReleaseHold, &events.HoldReleased{Change: events.Change{Reason: reason}, HoldID: h.ID})
 		}
 	}
 	if !found {
-		return d.refuse(CodeUnknownHold, "there is no hold %s", p.HoldID)
+		return d.refuse(CodeUnknownHold, "the tenant has no such hold")
 	}
 	d.purgeAgain()
 	if d.state.Lease != nil {

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"tenure/shared/events"
+	"tenure/shared/retention"
 )
 
 func deleting(t tb) *world {
-	return active(t).after(CmdDelete, &events.Delete{RetentionDays: ptr(10), Reason: "leaving"})
+	return active(t).after(CmdDelete, &events.Delete{RetentionDays: days(10), Reason: "leaving"})
 }
 
 func purging(t tb) *world {
@@ -41,31 +42,32 @@ func TestDeletionNamesItsWindow(t *testing.T) {
 func TestRetentionIsRefusedNeverCorrected(t *testing.T) {
 	for _, c := range []struct {
 		gdpr bool
-		days *int
-		want int // 0: refused
-		says string
+		days string // as it is written in JSON; "": not at all
+		want int    // 0: refused
 	}{
-		{false, nil, 30, ""},
-		{false, ptr(1), 1, ""},
-		{false, ptr(90), 90, ""},
-		{false, ptr(0), 0, "1 to 90"},
-		{false, ptr(-1), 0, "1 to 90"},
-		{false, ptr(91), 0, "1 to 90"},
-		{true, nil, 30, ""},
-		{true, ptr(30), 30, ""},
-		{true, ptr(31), 0, "1 to 30"},
+		{false, "", 30}, {false, "1", 1}, {false, "90", 90}, {true, "", 30}, {true, "30", 30},
+		{false, "0", 0}, {false, "-1", 0}, {false, "91", 0}, {true, "31", 0}, {false, "99999999999999999999999", 0}, {false, "1e400", 0},
+		{false, "1.5", 0}, {false, "29.9999999999999999999", 0}, {false, `"30"`, 0}, {true, `"thirty"`, 0}, {false, "null", 0},
+		{false, "true", 0}, {false, "[30]", 0}, {false, "{}", 0},
 	} {
 		w := newWorld(t)
 		w.after(CmdRegister, &events.Register{Plan: "free", GDPR: c.gdpr})
 		w.finish()
+		asked := &events.Delete{}
+		if c.days != "" {
+			asked.RetentionDays = json.RawMessage(c.days)
+		}
 		if c.want == 0 {
-			r := w.refused(CodeRetentionOutOfRange, CmdDelete, &events.Delete{RetentionDays: c.days})
-			if r.Kind != Invalid || !strings.Contains(r.Message, c.says) {
+			says := "retention_days must be a whole number from 1 to 90"
+			if c.gdpr {
+				says = "retention_days must be a whole number from 1 to 30"
+			}
+			if r := w.refused(CodeRetentionOutOfRange, CmdDelete, asked); r.Kind != Invalid || r.Message != says {
 				t.Errorf("%+v: %s %q", c, r.Kind, r.Message)
 			}
 			continue
 		}
-		w.do(CmdDelete, &events.Delete{RetentionDays: c.days}, "deletion.requested")
+		w.do(CmdDelete, asked, "deletion.requested")
 		if got := w.state.Deletion.RetentionDays; got != c.want {
 			t.Errorf("%+v: %d days", c, got)
 		}
@@ -81,8 +83,47 @@ func TestDayScalesTheRetentionAndNotTheWindow(t *testing.T) {
 	}
 }
 
-func TestDeleteOfAnotherTenantIsCaught(t *testing.T) {
-	active(t).refused(CodeConfirmMismatch, CmdDelete, &events.Delete{Confirm: "acne"})
+// A tenant's own token must say whom it deletes, by the id or by the name that only the vault knows; an operator's need not,
+// and is held to what it says.
+func TestDeleteIsConfirmed(t *testing.T) {
+	for _, c := range []struct {
+		actor, confirm string
+		named          bool
+		code           string
+	}{
+		{"operator:ann", "", false, ""},
+		{"service:crm", "", false, ""},
+		{"operator:ann", "acme", false, ""},
+		{"operator:ann", "acne", false, CodeConfirmMismatch},
+		{"tenant:acme", "", false, CodeConfirmRequired},
+		{"tenant:acme", "acne", false, CodeConfirmMismatch},
+		{"tenant:acme", "acme", false, ""},
+		{"tenant:acme", "Acme Ltd", true, ""},
+	} {
+		w := active(t)
+		w.actor, w.facts.Named = c.actor, c.named
+		if asked := (&events.Delete{Confirm: c.confirm}); c.code == "" {
+			w.do(CmdDelete, asked, "deletion.requested")
+		} else if r := w.refused(c.code, CmdDelete, asked); r.Kind != Invalid || strings.Contains(r.Message, "acne") {
+			t.Errorf("%+v: %s %q", c, r.Kind, r.Message)
+		}
+	}
+}
+
+func TestADeletionNamesItsPolicy(t *testing.T) {
+	w := active(t)
+	w.facts.Policy.Retention.Rules = []retention.Rule{{Plan: "starter", Max: ptr(60)}}
+	want := events.RetentionPolicy{Hash: w.facts.Policy.Retention.Hash(), Min: 1, Max: 60}
+	w.refused(CodeRetentionOutOfRange, CmdDelete, &events.Delete{RetentionDays: days(61)})
+	w.after(CmdDelete, &events.Delete{RetentionDays: days(60)})
+	w.facts.Policy.Retention = retention.Default() // what holds is what was promised
+	w.fire(TimerPurgeDue, "purge.started", "step.requested")
+	if got := last[*events.DeletionRequested](w).Policy; got != want {
+		t.Errorf("requested under %+v", got)
+	}
+	if got := last[*events.PurgeStarted](w).Policy; got != want {
+		t.Errorf("purged under %+v", got)
+	}
 }
 
 func TestPurgeErasesVerifiesAndCertifies(t *testing.T) {
@@ -221,7 +262,7 @@ func TestQueuedDeletionUndoesTheChangeFirst(t *testing.T) {
 	w.done("search", actionProvision, "step.requested")
 	w.now = w.now.Add(time.Minute)
 	asked := w.now
-	w.do(CmdDelete, &events.Delete{RetentionDays: ptr(7), Reason: "leaving"}, "deletion.queued", "step.requested")
+	w.do(CmdDelete, &events.Delete{RetentionDays: days(7), Reason: "leaving"}, "deletion.queued", "step.requested")
 	w.is(Upgrading)
 	w.refused(CodeOperationInProgress, CmdDelete, &events.Delete{})
 	w.now = w.now.Add(time.Minute)

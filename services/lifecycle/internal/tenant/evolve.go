@@ -72,7 +72,7 @@ func evolve(s State, e events.Event, p events.Payload) State {
 			OperationID: p.OperationID, Command: CmdDowngrade, Plan: p.Plan, DueAt: p.DueAt, Resolution: p.Resolution,
 		}
 	case *events.DowngradeDue:
-		s.Pending = s.Pending.due(at)
+		s.Pending = s.Pending.dueBy(at)
 	case *events.DowngradeCancelled:
 		s.Pending = nil
 	case *events.DowngradeStarted:
@@ -147,13 +147,30 @@ func evolve(s State, e events.Event, p events.Payload) State {
 
 	case *events.DeletionRequested:
 		s.Pending, s.QueuedDeletion = nil, nil
+		s.settled(toDelete)
 		s.Deletion = &Deletion{
 			RequestedAt: p.RequestedAt, ScheduledFor: p.ScheduledFor, Latest: p.Latest,
-			RetentionDays: p.RetentionDays, PreviousState: StateName(p.PreviousState),
+			RetentionDays: p.RetentionDays, Policy: p.Policy, PreviousState: StateName(p.PreviousState),
+		}
+		if c := p.PendingChange; c != nil {
+			s.Deletion.Pending = &PendingChange{Command: CmdDowngrade, Plan: c.Plan, DueAt: c.DueAt, Resolution: c.Resolution}
 		}
 	case *events.DeletionQueued:
-		s.QueuedDeletion = &QueuedDeletion{RequestedAt: p.RequestedAt, RetentionDays: p.RetentionDays, Reason: p.Reason}
+		s.settled(toDelete)
+		s.QueuedDeletion = &QueuedDeletion{
+			RequestedAt: p.RequestedAt, RetentionDays: p.RetentionDays, Policy: p.Policy, Reason: p.Reason,
+		}
 		s.Lease = s.Lease.abort("deletion requested")
+	case *events.DeletionApprovalRequested:
+		s.asked(Approval{Command: CmdDelete, RetentionDays: p.RetentionDays}, p.ApprovalRequest, p.Reason, at)
+	case *events.HoldReleaseRequested:
+		s.asked(Approval{Command: CmdReleaseHold, Holds: p.Holds}, p.ApprovalRequest, p.Reason, at)
+	case *events.ApprovalGranted:
+		s.settled(withID(p.ApprovalID))
+	case *events.ApprovalRejected:
+		s.settled(withID(p.ApprovalID))
+	case *events.ApprovalExpired:
+		s.settled(withID(p.ApprovalID))
 	case *events.PurgeDeferred:
 		s.Deletion = s.Deletion.deferred(p)
 	case *events.PurgeStarted:
@@ -178,6 +195,9 @@ func evolve(s State, e events.Event, p events.Payload) State {
 		}
 	case *events.ReactivationFailed:
 		s.Blocks, s.Lease = p.Blocks, nil
+		if s.Deletion != nil && at.After(s.Deletion.ScheduledFor) {
+			s.allowHour(at)
+		}
 	}
 	return s
 }
@@ -226,8 +246,8 @@ func ended(s State) State {
 
 func (s *State) endTrial() { s.TrialEndsAt, s.TrialSettle = time.Time{}, 0 }
 
-// due moves a pending change that fell due before its time.
-func (p *PendingChange) due(at time.Time) *PendingChange {
+// dueBy moves a pending change that fell due before its time.
+func (p *PendingChange) dueBy(at time.Time) *PendingChange {
 	next := *p
 	if at.Before(p.DueAt) {
 		next.DueAt = at

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"tenure/shared/plans"
+	"tenure/shared/retention"
 )
 
 // Facts are looked up by the caller for each command, answers to steps and timers included.
@@ -21,7 +22,9 @@ type Facts struct {
 	SinceExport time.Time
 	// PlanHash is that of the preview as it would be made now; a command that names another is refused.
 	PlanHash string
-	Policy   Policy
+	// Named: what a deletion's confirm says is the name that the tenant registered by.
+	Named  bool
+	Policy Policy
 }
 
 // Usage is what billing metered last.
@@ -43,10 +46,9 @@ type Participant struct {
 
 // Policy is what the operator set, already picked for this tenant's region and plan.
 type Policy struct {
-	RetentionMin     int // days
-	RetentionMax     int
-	RetentionDefault int
-	RetentionGDPRMax int // bounds the others for gdpr tenants
+	// Retention says how long a tenant is kept, and what a second operator has to approve. It is the whole policy: which of
+	// its rules is about the tenant is decided here.
+	Retention retention.Policy
 	// Day scales every period given in days; 24h outside of tests.
 	Day   time.Duration
 	Grace time.Duration // zero: a failed payment suspends at once
@@ -68,7 +70,7 @@ func (p Policy) Idle() time.Duration { return time.Duration(p.IdleAfter) * p.Day
 // DefaultPolicy is what holds when the operator sets nothing.
 func DefaultPolicy() Policy {
 	return Policy{
-		RetentionMin: 1, RetentionMax: 90, RetentionDefault: 30, RetentionGDPRMax: 30,
+		Retention:     retention.Default(),
 		Day:           24 * time.Hour,
 		Grace:         7 * 24 * time.Hour,
 		TrialSettle:   5 * time.Minute,

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"encoding/json"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"tenure/shared/events"
+	"tenure/shared/retention"
 )
 
 // life is a random life of one tenant, with everything that must hold at every moment of it.
@@ -60,7 +62,7 @@ func (l *life) send(name string, p events.Payload) {
 			l.fired = append(l.fired, timer)
 		}
 	}
-	l.actor = pick(l.t, "actor", "operator:ann", "tenant:acme", "")
+	l.actor = pick(l.t, "actor", "operator:ann", "operator:bob", "tenant:acme", "")
 	_, err := l.world.send(name, p)
 	l.t.Logf("%s -> %s %v", name, l.state.Status(), err)
 }
@@ -81,7 +83,13 @@ func (l *life) command(t *rapid.T) {
 	case CmdCancelExport:
 		l.send(name, &events.CancelExport{ExportID: l.exportID()})
 	case CmdDelete:
-		l.send(name, &events.Delete{RetentionDays: pick(t, "days", nil, ptr(1), ptr(30), ptr(90), ptr(0))})
+		l.send(name, &events.Delete{
+			RetentionDays: pick(t, "days", nil, days(1), days(30), days(90), days(0)), Confirm: pick(t, "confirm", "", "acme", "acne"),
+		})
+	case CmdApprove:
+		l.send(name, &events.Approve{ApprovalID: l.approvalID(t)})
+	case CmdReject:
+		l.send(name, &events.Reject{ApprovalID: l.approvalID(t)})
 	case CmdReactivate:
 		l.send(name, &events.Reactivate{Plan: pick(t, "plan", "", "", plan()), RestoreData: pick(t, "restore", nil, ptr(false))})
 	case CmdRetryOperation:
@@ -90,6 +98,13 @@ func (l *life) command(t *rapid.T) {
 		p, _ := events.NewPayload(events.CommandType(name))
 		l.send(name, p)
 	}
+}
+
+func (l *life) approvalID(t *rapid.T) string {
+	if len(l.state.Approvals) == 0 {
+		return "none"
+	}
+	return rapid.SampledFrom(l.state.Approvals).Draw(t, "approval").ID
 }
 
 func (l *life) exportID() string {
@@ -101,13 +116,19 @@ func (l *life) exportID() string {
 
 // answer answers any step, also one that nobody asks for now.
 func (l *life) answer(t *rapid.T) {
-	op := l.state.Lease
-	if op == nil || len(op.Steps) == 0 {
+	var steps []Step
+	if l.state.Lease != nil {
+		steps = append(steps, l.state.Lease.Steps...)
+	}
+	if l.state.Export != nil {
+		steps = append(steps, l.state.Export.Steps...)
+	}
+	if len(steps) == 0 {
 		t.Skip("nothing is asked")
 	}
-	s := rapid.SampledFrom(op.Steps).Draw(t, "step")
+	s := rapid.SampledFrom(steps).Draw(t, "step")
 	if pick(t, "outcome", true, true, true, false) {
-		l.send(CmdCompleteStep, &CompleteStep{StepID: s.key(), Participant: s.Participant})
+		l.send(CmdCompleteStep, &CompleteStep{StepID: s.key(), Participant: s.Participant, Result: json.RawMessage(noFiles)})
 		return
 	}
 	l.send(CmdFailStep, &FailStep{StepID: s.key(), Participant: s.Participant, Error: "broken", Permanent: rapid.Bool().Draw(t, "permanent")})
@@ -187,8 +208,9 @@ func (l *life) changeFacts(t *rapid.T) {
 	l.facts.UsedAt = l.now
 	l.facts.Usage = Usage{Documents: rapid.Int64Range(0, 60_000).Draw(t, "documents"), StorageGB: pick(t, "gb", 0.0, 1, 10)}
 	l.facts.Policy.Grace = pick(t, "grace", 0, day)
+	l.facts.Policy.Retention.Approvals = retention.Approvals{Delete: rapid.Bool().Draw(t, "two delete"), ReleaseHold: rapid.Bool().Draw(t, "two release")}
 	l.facts.PeriodEnd = l.now.Add(pick(t, "period", -day, 5*day))
-	l.facts.Participants[1].Actions = pick(t, "actions", []string{"provision", "erase", "verify"}, []string{"switch", "release"}, nil)
+	l.facts.Participants[1].Actions = pick(t, "actions", []string{"provision", "erase", "verify"}, []string{"switch", "release", "export"}, nil)
 }
 
 // observed holds what must be true of single events.
@@ -201,7 +223,12 @@ func (l *life) observed(before State, e entry, after State) {
 	if before.Lease != nil && after.Lease != nil && before.Lease.ID != after.Lease.ID && before.Lease.Status != LeaseFailed {
 		l.Fatalf("%s took the lease of %s away", e.event.Name(), before.Lease.ID)
 	}
+	l.keptApart(before, e.payload, after)
 	switch p := e.payload.(type) {
+	case *events.ApprovalGranted:
+		if p.RequestedBy == l.actor || strings.HasPrefix(l.actor, "tenant:") {
+			l.Fatalf("%s approved what %s asked for", l.actor, p.RequestedBy)
+		}
 	case *events.PurgeStarted:
 		asked := before.Deletion
 		if l.now.Before(asked.ScheduledFor) || asked.ScheduledFor.Before(asked.RequestedAt.Add(day)) || before.Export != nil {
@@ -221,6 +248,21 @@ func (l *life) observed(before State, e entry, after State) {
 	}
 }
 
+// keptApart: an export's steps leave the lease alone, and the lease's the export.
+func (l *life) keptApart(before State, p events.Payload, after State) {
+	operation := OperationOf(p)
+	if before.Export != nil && operation == before.Export.ID && !reflect.DeepEqual(before.Lease, after.Lease) {
+		l.Fatalf("%T of the export changed the lease to %+v", p, after.Lease)
+	}
+	if before.Lease != nil && operation == before.Lease.ID && !reflect.DeepEqual(before.Export, after.Export) {
+		l.Fatalf("%T of the lease changed the export to %+v", p, after.Export)
+	}
+	s, asks := p.(*events.StepRequested)
+	if asks && s.Action == actionExport && (after.Export == nil || after.Export.ID != s.OperationID) {
+		l.Fatalf("asked for files of no export: %+v", s)
+	}
+}
+
 // check holds what must be true of every state.
 func (l *life) check(*rapid.T) {
 	s := l.state
@@ -230,6 +272,9 @@ func (l *life) check(*rapid.T) {
 	leases := slices.Contains(leased, s.Name) || s.Name == Purging || s.Name == ProvisioningFailed
 	if (s.Lease != nil) != leases {
 		l.Fatalf("%s with lease %+v", s.Name, s.Lease)
+	}
+	if s.Lease != nil && s.Lease.back() && s.Lease.erasing() {
+		l.Fatalf("turned back beneath the erasing: %+v", s.Lease)
 	}
 	closed := slices.ContainsFunc(s.Blocks, closing)
 	if slices.Contains(open, s.Name) && closed || s.Name == Suspended && !closed {
@@ -261,6 +306,13 @@ func (l *life) check(*rapid.T) {
 // checkAlive: whoever waits has a deadline, or is named to an operator.
 func (l *life) checkAlive() {
 	s := l.state
+	if s.Export != nil {
+		for _, st := range s.Export.Steps {
+			if st.Status != StepDone && !slices.ContainsFunc(s.Timers(), func(t Timer) bool { return t.Kind == st.timer() }) {
+				l.Fatalf("nothing ends %+v of %+v", st, s.Export)
+			}
+		}
+	}
 	switch {
 	case s.Name == PendingPayment, s.Name == Trialing, s.Name == Deleting && s.Deletion.DeferredBy == nil,
 		s.Name == PastDue && !s.Grace.EndsAt.IsZero():
@@ -296,7 +348,7 @@ func (l *life) settleDown() {
 	if l.untold {
 		l.tell()
 	}
-	l.actor = "operator:ann"
+	l.actor, l.facts.Policy.Retention.Approvals = "operator:ann", retention.Approvals{}
 	if len(l.state.Holds) > 0 {
 		l.after(CmdReleaseHold, &events.ReleaseHold{})
 	}

@@ -15,7 +15,7 @@ var impure = regexp.MustCompile(`\btime\.(Now|Since|Until|Sleep|After|AfterFunc|
 
 var pureImports = map[string]bool{
 	"encoding/json": true, "fmt": true, "math": true, "slices": true, "strings": true, "time": true,
-	"tenure/shared/events": true, "tenure/shared/plans": true,
+	"tenure/shared/events": true, "tenure/shared/plans": true, "tenure/shared/retention": true,
 }
 
 func TestPackageIsPure(t *testing.T) {

@@ -101,9 +101,26 @@ func (d *decision) finishReactivation(op *Operation, back bool) {
 		d.dropChange(true)
 	}
 	to, blocks := d.state.home()
+	from, change := d.state.Plan, d.state.returnsTo()
 	d.move(cmdCompleteReactivation, to, &events.TenantReactivated{
 		OperationID: op.ID, Plan: op.ToPlan, RestoreData: *op.RestoreData, Blocks: blocks,
 	})
+	if change != nil && d.state.Pending == nil && op.ToPlan == from {
+		// It made way for the deletion that was taken back. Its operation was cancelled then: this is another one.
+		d.stay(cmdRestoreChange, &events.DowngradeScheduled{
+			OperationID: d.cmd.NewID, FromPlan: from, Plan: change.Plan, DueAt: change.DueAt, Resolution: change.Resolution,
+		})
+	}
+}
+
+// returnsTo is the change of plan that a returning tenant goes on with: the one that is pending, or the one that made way for
+// its deletion. Of that a fresh start knows nothing.
+func (s State) returnsTo() *PendingChange {
+	restored := s.Lease != nil && s.Lease.RestoreData != nil && *s.Lease.RestoreData
+	if s.Pending == nil && s.Deletion != nil && restored {
+		return s.Deletion.Pending
+	}
+	return s.Pending
 }
 
 // beBorn begins a new generation. The old data was destroyed and proven gone: there is nothing to restore.

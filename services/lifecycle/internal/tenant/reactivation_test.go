@@ -119,14 +119,51 @@ func TestFreshReturnErasesFirst(t *testing.T) {
 func TestWhatIsErasedStaysErased(t *testing.T) {
 	w := deleting(t).after(CmdReactivate, &events.Reactivate{RestoreData: ptr(false)})
 	w.done("search", actionErase)
+	w.done(deletion, actionErase)
 	w.failed("sample", actionErase, "reactivation.failed")
 	w.is(Deleting)
+}
+
+// One participant cannot erase, the others still do: whoever came back now would meet them.
+func TestNobodyComesBackBeneathTheErasing(t *testing.T) {
+	for name, last := range map[string]func(*world, ...string){
+		"the last erases": func(w *world, want ...string) { w.done(deletion, actionErase, want...) },
+		"the last fails":  func(w *world, want ...string) { w.failed(deletion, actionErase, want...) },
+		"the last is silent": func(w *world, want ...string) {
+			for range w.facts.Policy.StepAttempts - 1 {
+				w.fire(TimerStepTimeout, "step.errored")
+				w.fire(TimerStepRetry, "step.requested")
+			}
+			w.fire(TimerStepTimeout, append([]string{"step.errored"}, want...)...)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := deleting(t).after(CmdReactivate, &events.Reactivate{RestoreData: ptr(false)})
+			w.failed("sample", actionErase)
+			w.is(Reactivating)
+			w.done("search", actionErase)
+			w.is(Reactivating)
+			last(w, "reactivation.failed")
+			w.is(Deleting)
+		})
+	}
+}
+
+// Whoever had no tries left answers after all, while another still erases: nothing has turned back yet.
+func TestALateEraseSavesAFreshStart(t *testing.T) {
+	w := deleting(t).after(CmdReactivate, &events.Reactivate{RestoreData: ptr(false)})
+	w.failed("sample", actionErase)
+	w.done("sample", actionErase)
+	w.done("search", actionErase)
+	w.done(deletion, actionErase, "step.requested", "step.requested", "step.requested")
+	w.finish()
+	w.is(Active)
 }
 
 func TestDeletionQueuedDuringAReturn(t *testing.T) {
 	w := deleting(t).after(CmdCancelDeletion, &events.CancelDeletion{})
 	w.now = w.now.Add(time.Hour)
-	w.do(CmdDelete, &events.Delete{RetentionDays: ptr(20)}, "deletion.queued", "step.requested")
+	w.do(CmdDelete, &events.Delete{RetentionDays: days(20)}, "deletion.queued", "step.requested")
 	w.done("sample", actionRestore, "reactivation.failed", "deletion.requested")
 	w.is(Deleting)
 	if d := w.state.Deletion; d.ScheduledFor != w.now.Add(20*day) || d.PreviousState != Active {

@@ -28,22 +28,27 @@ const (
 	CodePlanChanged         = "plan_changed"
 	CodeOnHold              = "on_hold"
 	CodeDataDeleted         = "data_deleted"
+	CodeApprovalPending     = "approval_pending"
 
 	CodeUnknownPlan         = "unknown_plan"
 	CodeNotAnUpgrade        = "not_an_upgrade"
 	CodeNotADowngrade       = "not_a_downgrade"
 	CodeUsageOverLimit      = "usage_over_limit"
 	CodeRetentionOutOfRange = "retention_out_of_range"
-	CodeConfirmMismatch     = "confirm_mismatch"
+	CodeConfirmRequired     = "confirmation_required"
+	CodeConfirmMismatch     = "confirmation_mismatch"
 	CodeInvalidArgument     = "invalid_argument"
 	CodeUnknownCommand      = "unknown_command"
 	CodeWrongPayload        = "wrong_payload"
 
 	CodeExportLimit   = "export_limit"
 	CodeForbidden     = "forbidden"
+	CodeSamePerson    = "same_person"
 	CodeUnknownTenant = "unknown_tenant"
 	CodeUnknownExport = "unknown_export"
 	CodeUnknownHold   = "unknown_hold"
+
+	CodeUnknownApproval = "unknown_approval"
 )
 
 // kindOf is the kind of every code; those that are not named are Invalid.
@@ -54,10 +59,13 @@ var kindOf = map[string]Kind{
 	CodePlanChanged:         Conflict,
 	CodeOnHold:              Conflict,
 	CodeDataDeleted:         Conflict,
+	CodeApprovalPending:     Conflict,
 	CodeExportLimit:         Limit,
 	CodeForbidden:           Forbidden,
+	CodeSamePerson:          Forbidden,
 	CodeUnknownTenant:       NotFound,
 	CodeUnknownHold:         NotFound,
+	CodeUnknownApproval:     NotFound,
 }
 
 func kind(code string) Kind {

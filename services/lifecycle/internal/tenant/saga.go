@@ -110,9 +110,9 @@ func (d *decision) request(s Step) {
 	}
 	op := d.state.Lease
 	from, to := op.FromPlan, op.ToPlan
-	if s.Action == actionBill && from == to && d.state.changeDue(d.cmd.Now) {
+	if c := d.state.returnsTo(); s.Action == actionBill && from == to && c.due(d.cmd.Now) {
 		// A tenant returns with a change due: Stripe has made its part, and what is to be paid is the lower plan.
-		from, to = d.state.Pending.Plan, d.state.Pending.Plan
+		from, to = c.Plan, c.Plan
 	}
 	if s.Undo {
 		from, to = to, from
@@ -285,7 +285,7 @@ func (d *decision) finish(op *Operation) {
 // settle catches up on what had to wait for the end of the operation: a deletion, or else the blocks.
 func (d *decision) settle() {
 	if q := d.state.QueuedDeletion; q != nil {
-		d.beginDeletion(cmdBeginDeletion, q.RequestedAt, q.RetentionDays, q.Reason)
+		d.beginDeletion(cmdBeginDeletion, *q)
 		return
 	}
 	if !slices.Contains(open, d.state.Name) {

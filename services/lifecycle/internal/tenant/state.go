@@ -78,6 +78,8 @@ type State struct {
 	Pending        *PendingChange  `json:"pending,omitempty"`
 	Deletion       *Deletion       `json:"deletion,omitempty"`
 	QueuedDeletion *QueuedDeletion `json:"queued_deletion,omitempty"`
+	// Approvals are what operators asked for and others have not approved yet.
+	Approvals []Approval `json:"approvals,omitempty"`
 
 	// Config is what is set for this tenant beside its plan, ConfigVersion the version that changed it or the plan last.
 	Config        events.TenantConfig `json:"config,omitzero"`
@@ -129,7 +131,11 @@ type Deletion struct {
 	ScheduledFor  time.Time `json:"scheduled_for"`
 	Latest        time.Time `json:"latest"`
 	RetentionDays int       `json:"retention_days"`
-	PreviousState StateName `json:"previous_state"`
+	// Policy is the retention policy as it was when the deletion was asked for.
+	Policy        events.RetentionPolicy `json:"policy,omitzero"`
+	PreviousState StateName              `json:"previous_state"`
+	// Pending is the change of plan that made way, to come back with a tenant that stays after all.
+	Pending *PendingChange `json:"pending,omitempty"`
 	// DeferredBy names the holds and the export that keep a due purge from beginning. While it is set the timer is
 	// disarmed: the end of a hold or of the export takes the purge up again.
 	DeferredBy []string `json:"deferred_by,omitempty"`
@@ -137,9 +143,10 @@ type Deletion struct {
 
 // QueuedDeletion waits until the running change is undone.
 type QueuedDeletion struct {
-	RequestedAt   time.Time `json:"requested_at"`
-	RetentionDays int       `json:"retention_days"`
-	Reason        string    `json:"reason,omitempty"`
+	RequestedAt   time.Time              `json:"requested_at"`
+	RetentionDays int                    `json:"retention_days"`
+	Policy        events.RetentionPolicy `json:"policy,omitzero"`
+	Reason        string                 `json:"reason,omitempty"`
 }
 
 // Export is the running export.
@@ -211,4 +218,7 @@ func (s State) trialOver(now time.Time) bool {
 }
 
 // changeDue reports whether the pending change waits for nothing but the state.
-func (s State) changeDue(now time.Time) bool { return s.Pending != nil && !now.Before(s.Pending.DueAt) }
+func (s State) changeDue(now time.Time) bool { return s.Pending.due(now) }
+
+// due reports whether there is a change and its time has come.
+func (p *PendingChange) due(now time.Time) bool { return p != nil && !now.Before(p.DueAt) }

@@ -32,6 +32,8 @@ const (
 	cmdCompleteReactivation = "complete_reactivation"
 	cmdFailReactivation     = "fail_reactivation"
 	cmdBeginDeletion        = "begin_deletion"
+	cmdRestoreChange        = "restore_change"
+	cmdExpireApproval       = "expire_approval"
 	cmdBeginPurge           = "begin_purge"
 	cmdFailStore            = "fail_store"
 	cmdCompletePurge        = "complete_purge"
@@ -148,16 +150,24 @@ var rules = []rule{
 	// Leaving.
 	{slices.Concat(states{Suspended}, open), CmdDelete, retentionFits, states{Deleting}, "deletion.requested"},
 	{leased, CmdDelete, notQueued, nil, "deletion.queued"},
+	{slices.Concat(states{Suspended}, open), CmdDelete, secondMust, nil, "deletion.approval_requested"},
+	{leased, CmdDelete, notQueued, nil, "deletion.approval_requested"},
 	{states{Provisioning, Trialing, Active, PastDue, Suspended, Deleting}, cmdBeginDeletion, "", states{Deleting}, "deletion.requested"},
 	{states{Deleting}, cmdBeginPurge, purgeDue, states{Purging}, "purge.started"},
+	{states{Deleting}, cmdBeginPurge, overdue, nil, "compliance.violation"},
 	{states{Deleting}, cmdBeginPurge, heldBack, nil, "purge.deferred"},
 	{states{Purging}, cmdBeginPurge, heldBack, nil, "purge.deferred"},
 	{states{Purging}, cmdFailStore, triesSpent, nil, "purge.step_failed"},
 	{states{Purging}, cmdCompletePurge, stepsDone, states{Deleted}, "tenant.purged"},
 	{states{Deleted}, cmdCompletePurge, late, nil, "compliance.violation"},
 	{states{Deleted}, CmdReportResidue, "", nil, "compliance.violation"},
+	{slices.Concat(living, states{Abandoned, Deleted}), CmdReportEarly, "", nil, "compliance.violation"},
 	{living, CmdPlaceHold, "", nil, "hold.placed"},
 	{living, CmdReleaseHold, isHeld, nil, "hold.released"},
+	{living, CmdReleaseHold, isHeld, nil, "hold.release_requested"},
+	{living, CmdApprove, approvalAsked, nil, "approval.granted"},
+	{living, CmdReject, approvalAsked, nil, "approval.rejected"},
+	{living, cmdExpireApproval, approvalAsked, nil, "approval.expired"},
 
 	// Coming back.
 	{states{Deleting}, CmdCancelDeletion, notDue, states{Reactivating}, "deletion.cancelled"},
@@ -165,6 +175,7 @@ var rules = []rule{
 	{states{Reactivating}, cmdBeginReactivation, "", nil, "reactivation.started"},
 	{states{Suspended}, CmdReactivate, "", states{Reactivating}, "reactivation.started"},
 	{states{Reactivating}, cmdCompleteReactivation, stepsDone, states{Trialing, Active, PastDue, Suspended}, "tenant.reactivated"},
+	{states{Active, PastDue, Suspended}, cmdRestoreChange, "", nil, "downgrade.scheduled"},
 	{states{Reactivating}, cmdFailReactivation, stepsUndone, states{Suspended, Deleting}, "reactivation.failed"},
 	{states{Deleted}, CmdReactivate, freshOnly, states{Provisioning}, "tenant.reborn"},
 }
@@ -186,8 +197,10 @@ const (
 	retentionFits = "retention fits the policy"
 	purgeDue      = "due, no hold, no export"
 	heldBack      = "hold or export"
+	overdue       = "more than a minute after it was due"
 	late          = "after the window"
 	notDue        = "not yet due"
+	secondMust    = "a second operator must approve"
 	freshOnly     = "restore_data is false"
 
 	changePending = "change pending"
@@ -201,6 +214,7 @@ const (
 	notQueued     = "no deletion queued"
 	isHeld        = "hold placed"
 	notCold       = "idle, not cold yet"
+	approvalAsked = "approval asked for"
 )
 
 // guard is a condition on the state. code answers a command that it stops.
@@ -220,20 +234,21 @@ var guards = map[string]guard{
 	exportRuns:    {func(s State) bool { return s.Export != nil }, CodeInvalidTransition},
 	notQueued:     {func(s State) bool { return s.QueuedDeletion == nil }, CodeOperationInProgress},
 	notCold:       {func(s State) bool { return !s.Cold() }, CodeInvalidTransition},
+	approvalAsked: {func(s State) bool { return len(s.Approvals) > 0 }, CodeUnknownApproval},
 	isHeld:        {func(s State) bool { return len(s.Holds) > 0 }, CodeInvalidTransition},
 }
 
 // public are the commands of AllowedCommands, sorted. confirm_payment and convert_trial are not among them: whoever
 // sends them, billing alone can say that there was a payment.
 var public = []string{
-	CmdAbandon, CmdCancelChange, CmdCancelDeletion, CmdCancelExport, CmdCancelSignup, CmdConfigure, CmdDelete, CmdDowngrade,
-	CmdEndExemption, CmdExempt, CmdExport, CmdPlaceHold, CmdReactivate, CmdRegister, CmdReleaseHold, CmdResume, CmdRetryOperation, CmdRetryProvisioning,
+	CmdAbandon, CmdApprove, CmdCancelChange, CmdCancelDeletion, CmdCancelExport, CmdCancelSignup, CmdConfigure, CmdDelete, CmdDowngrade,
+	CmdEndExemption, CmdExempt, CmdExport, CmdPlaceHold, CmdReactivate, CmdRegister, CmdReject, CmdReleaseHold, CmdResume, CmdRetryOperation, CmdRetryProvisioning,
 	CmdSuspend, CmdUpgrade,
 }
 
 // operatorOnly are the commands that no tenant may send about itself.
 var operatorOnly = map[string]bool{
-	CmdAbandon: true, CmdConfigure: true, CmdEndExemption: true, CmdExempt: true, CmdPlaceHold: true, CmdReleaseHold: true, CmdResume: true, CmdRetryOperation: true,
+	CmdAbandon: true, CmdApprove: true, CmdReject: true, CmdConfigure: true, CmdEndExemption: true, CmdExempt: true, CmdPlaceHold: true, CmdReleaseHold: true, CmdResume: true, CmdRetryOperation: true,
 	CmdRetryProvisioning: true, CmdSuspend: true,
 }
 

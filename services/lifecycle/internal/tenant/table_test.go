@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"tenure/shared/events"
+	"tenure/shared/retention"
 )
 
 var update = flag.Bool("update", false, "write testdata/matrix.txt anew")
@@ -38,6 +39,7 @@ var situations = []struct {
 	{"active, exempt", func(t tb) *world { return active(t).after(CmdExempt, &events.Exempt{Reason: "disputed"}) }},
 	{"active, exporting", func(t tb) *world { return active(t).after(CmdExport, &events.Export{}) }},
 	{"active, held", func(t tb) *world { return active(t).after(CmdPlaceHold, &events.PlaceHold{}) }},
+	{"active, deletion to be approved", func(t tb) *world { return awaiting(active(t), CmdDelete) }},
 	{"active, over limit", overLimit},
 	{"active, idle for long", idle},
 	{"active, cold", cold},
@@ -49,6 +51,7 @@ var situations = []struct {
 	{"upgrading", upgrading},
 	{"upgrading, blocked", func(t tb) *world { return upgrading(t).after(CmdSuspend, &events.Suspend{}) }},
 	{"upgrading, stuck", stuck},
+	{"upgrading, deletion to be approved", func(t tb) *world { return awaiting(upgrading(t), CmdDelete) }},
 	{"upgrading, deletion queued", func(t tb) *world { return upgrading(t).after(CmdDelete, &events.Delete{}) }},
 	{"downgrading", func(t tb) *world { return active(t).after(CmdDowngrade, &events.Downgrade{Plan: "free", At: "now"}) }},
 	{"past_due", func(t tb) *world { return active(t).after(CmdPaymentFailed, &PaymentFailed{}) }},
@@ -68,6 +71,7 @@ var situations = []struct {
 	{"reactivating", func(t tb) *world { return deleting(t).after(CmdCancelDeletion, &events.CancelDeletion{}) }},
 	{"deleting", deleting},
 	{"deleting, due and held", held},
+	{"deleting, due and held, release to be approved", func(t tb) *world { return awaiting(held(t), CmdReleaseHold) }},
 	{"purging", purging},
 	{"deleted", deleted},
 }
@@ -115,6 +119,16 @@ func unpaidTenant(t tb) *world {
 	return w.after(CmdPaymentFailed, &PaymentFailed{})
 }
 
+// awaiting is a tenant for which another operator has asked for this, under a policy that wants two.
+func awaiting(w *world, command string) *world {
+	w.facts.Policy.Retention.Approvals = retention.Approvals{Delete: true, ReleaseHold: true}
+	asks := w.actor
+	w.actor = "operator:bob"
+	w.after(command, sample(w, command))
+	w.actor = asks
+	return w
+}
+
 func held(t tb) *world {
 	w := deleting(t).after(CmdPlaceHold, &events.PlaceHold{})
 	w.fire(TimerPurgeDue, "purge.deferred")
@@ -141,10 +155,21 @@ func sample(w *world, command string) events.Payload {
 			return &events.CancelExport{ExportID: w.state.Export.ID}
 		}
 		return &events.CancelExport{}
+	case CmdApprove, CmdReject:
+		id := "none"
+		if len(w.state.Approvals) > 0 {
+			id = w.state.Approvals[0].ID
+		}
+		if command == CmdReject {
+			return &events.Reject{ApprovalID: id}
+		}
+		return &events.Approve{ApprovalID: id}
 	case CmdReactivate:
 		return &events.Reactivate{RestoreData: ptr(w.state.Name != Deleted)}
 	case CmdReportResidue:
 		return &ReportResidue{Store: "documents", Rows: 1}
+	case CmdReportEarly:
+		return &ReportEarly{Version: 1}
 	case CmdPaymentFailed:
 		return &PaymentFailed{}
 	case CmdPaymentRecovered:

@@ -8,13 +8,14 @@ import (
 	"tenure/shared/events"
 )
 
-// The kinds of timers. Those of steps are followed by ":" and the step's id.
+// The kinds of timers. Those of approvals and steps are followed by ":" and the id.
 const (
 	TimerSignupExpiry = "signup_expiry"
 	TimerTrialEnd     = "trial_end"
 	TimerGraceEnd     = "grace_end"
 	TimerDowngradeDue = "downgrade_due"
 	TimerPurgeDue     = "purge_due"
+	TimerApproval     = "approval_expiry"
 	TimerStepTimeout  = "step_timeout"
 	TimerStepRetry    = "step_retry"
 )
@@ -56,6 +57,9 @@ func (s State) Timers() []Timer {
 			arm(st.timer(), st.Deadline)
 		}
 	}
+	for _, a := range s.Approvals {
+		arm(TimerApproval+":"+a.ID, a.ExpiresAt)
+	}
 	if s.Lease == nil || s.Lease.Status == LeaseFailed {
 		return out
 	}
@@ -88,7 +92,7 @@ func fireTimer(d *decision, p *FireTimer) error {
 	if !armed {
 		return nil
 	}
-	kind, step, _ := strings.Cut(p.Kind, ":")
+	kind, id, _ := strings.Cut(p.Kind, ":")
 	switch kind {
 	case TimerSignupExpiry:
 		d.move(cmdExpire, Abandoned, &events.SignupAbandoned{})
@@ -100,10 +104,12 @@ func fireTimer(d *decision, p *FireTimer) error {
 		d.beginDowngrade()
 	case TimerPurgeDue:
 		d.beginPurge()
+	case TimerApproval:
+		d.expireApproval(id)
 	case TimerStepTimeout:
-		d.timeOut(step)
+		d.timeOut(id)
 	case TimerStepRetry:
-		d.askAgain(step)
+		d.askAgain(id)
 	}
 	return nil
 }

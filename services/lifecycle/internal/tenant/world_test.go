@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -285,3 +286,6 @@ func clone(fatal func(...any), s State) State {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// days is a retention as a sender writes it.
+func days(n int) json.RawMessage { return json.RawMessage(strconv.Itoa(n)) }

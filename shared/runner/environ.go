@@ -3,12 +3,15 @@ package runner
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"reflect"
 	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"tenure/shared/egress"
 )
 
 // Environ is where settings come from: the process's environment, or what the dev stack hands to each service.
@@ -27,7 +30,7 @@ func OSEnviron() Environ {
 
 // secrets are the settings that may come from files: keys, and addresses that hold a password.
 var secrets = []string{
-	"DATABASE_URL", "NATS_URL", "SMTP_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET",
+	"DATABASE_URL", "NATS_URL", "SMTP_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "TENURE_SLACK_WEBHOOK",
 	"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
 	"TENURE_AUTH_KEY", "TENURE_SIGNING_KEY", "TENURE_TOKEN", "TENURE_VAULT_KEY",
 }
@@ -108,6 +111,17 @@ type Settings struct {
 	Day time.Duration `env:"TENURE_RETENTION_UNIT" envDefault:"24h"`
 	// DrainTime is how long a stopping process may finish what it has begun.
 	DrainTime time.Duration `env:"TENURE_STOP_TIMEOUT" envDefault:"20s"`
+	// EgressAllow are networks that addresses named by others (webhooks, participants' files) may lie in beside the public
+	// internet. In dev: this machine's own, when nothing is named.
+	EgressAllow []netip.Prefix `env:"TENURE_EGRESS_ALLOW"`
+}
+
+// Egress is the way out to addresses that others have named.
+func (s Settings) Egress() egress.Policy {
+	if len(s.EgressAllow) == 0 && s.Env == "dev" {
+		return egress.Loopback()
+	}
+	return egress.Policy{Allow: s.EgressAllow}
 }
 
 // readSettings is Parse for what every service reads.

@@ -50,3 +50,27 @@ func TestADayHasALength(t *testing.T) {
 		}
 	}
 }
+
+func TestEgress(t *testing.T) {
+	for _, test := range []struct {
+		environ Environ
+		address string
+		allowed bool
+	}{
+		{Environ{"TENURE_ENV": "dev"}, "http://127.0.0.1/", true},
+		{Environ{"TENURE_ENV": "dev"}, "http://10.0.0.1/", false},
+		{Environ{"TENURE_ENV": "dev", "TENURE_EGRESS_ALLOW": "10.0.0.0/8,fd00::/8"}, "http://10.0.0.1/", true},
+		{Environ{"TENURE_ENV": "dev", "TENURE_EGRESS_ALLOW": "10.0.0.0/8"}, "http://127.0.0.1/", false},
+		{Environ{}, "https://127.0.0.1/", false},
+		{Environ{"TENURE_EGRESS_ALLOW": "127.0.0.0/8"}, "https://127.0.0.1/", true},
+	} {
+		test.environ["DATABASE_URL"], test.environ["NATS_URL"] = "postgres://", "nats://"
+		settings, err := test.environ.readSettings()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := settings.Egress().CheckURL(test.address); (err == nil) != test.allowed {
+			t.Errorf("%v %s: %v", test.environ, test.address, err)
+		}
+	}
+}

@@ -8,6 +8,9 @@ package vault
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -46,6 +49,8 @@ type Entry struct {
 // Vault seals and opens contacts. It is safe for concurrent use.
 type Vault struct {
 	master sealer
+	// derived is the key that secrets come from; it opens nothing.
+	derived []byte
 }
 
 //go:embed migrations/*.sql
@@ -65,7 +70,19 @@ func Open(ctx context.Context, databaseURL, masterKey string) (*Vault, error) {
 	if err := pg.Migrate(ctx, databaseURL, Schema, files); err != nil {
 		return nil, fmt.Errorf("prepare the vault: %w", err)
 	}
-	return &Vault{master: newSealer(key)}, nil
+	derived, err := hkdf.Key(sha256.New, key, nil, "tenure/secrets", keyBytes)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the vault: %w", err)
+	}
+	return &Vault{master: newSealer(key), derived: derived}, nil
+}
+
+// Secret is 32 bytes that follow from the master key and a name, and from nothing that is stored: the same name has the
+// same secret for as long as the master key is the same, and nobody without it can tell one from another.
+func (v *Vault) Secret(name string) []byte {
+	mac := hmac.New(sha256.New, v.derived)
+	mac.Write([]byte(name))
+	return mac.Sum(nil)
 }
 
 // Put stores a contact in the place of an earlier one. ErrShredded: that life of the tenant was erased.

@@ -279,3 +279,19 @@ func wantError(t *testing.T, v *vault.Vault, q pg.Querier, tenant string, genera
 		t.Errorf("%s in life %d: %+v, %v; want %v", tenant, generation, c, err, want)
 	}
 }
+
+func TestSecretsFollowFromTheMasterKey(t *testing.T) {
+	v, _ := open(t)
+	again, _ := open(t)
+	if s := v.Secret("webhook/1"); len(s) != 32 || !bytes.Equal(s, again.Secret("webhook/1")) || bytes.Equal(s, v.Secret("webhook/2")) {
+		t.Error("a secret is not its name's alone")
+	}
+	dbURL := testkit.Postgres(t)
+	other, err := vault.Open(t.Context(), dbURL, base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{8}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Equal(v.Secret("webhook/1"), other.Secret("webhook/1")) {
+		t.Error("another master key has the same secret")
+	}
+}

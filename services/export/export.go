@@ -19,6 +19,7 @@ import (
 	"tenure/shared/eventlog"
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
+	"tenure/shared/plans/planfile"
 	"tenure/shared/runner"
 )
 
@@ -36,6 +37,8 @@ type settings struct {
 	PublicEndpoint string `env:"TENURE_S3_PUBLIC_URL"`
 	// DataMap is the path of the file that lists the stores.
 	DataMap string `env:"TENURE_DATAMAP"`
+	// Plans is the path of the plan file; exports of higher plans go first.
+	Plans string `env:"TENURE_PLANS"`
 	// Workers is how many exports run side by side in one process; each takes some 40 MiB.
 	Workers int `env:"TENURE_EXPORT_WORKERS" envDefault:"2"`
 }
@@ -67,7 +70,13 @@ func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
 	if s.stores, err = openStores(ctx, cfg.DataMap, env); err != nil {
 		return nil, err
 	}
-	s.app = app.New(s.db, s.log, blobs, s.stores, app.Config{Day: d.Day, Workers: cfg.Workers})
+	offer, err := planfile.Load(cfg.Plans)
+	if err != nil {
+		return nil, err
+	}
+	s.app = app.New(s.db, s.log, blobs, s.stores, app.Config{
+		Day: d.Day, Plans: offer.Plans, Dev: d.Env == "dev", Workers: cfg.Workers,
+	})
 	s.app.Register(d.API)
 	return s, nil
 }

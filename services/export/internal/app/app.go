@@ -15,17 +15,23 @@ import (
 
 	"tenure/services/connectors"
 	"tenure/services/export/internal/blob"
+	"tenure/services/export/internal/contribution"
 	"tenure/services/export/internal/store"
 	"tenure/shared/eventlog"
 	"tenure/shared/events"
 	"tenure/shared/jobs"
 	"tenure/shared/pg"
+	"tenure/shared/plans"
 )
 
 // Config of an App. Zero values are the defaults but for Day.
 type Config struct {
 	// Day is how long a day of the retention is: 24 hours but in tests.
 	Day time.Duration
+	// Plans rank the tenants' exports in the queue.
+	Plans plans.Catalogue
+	// Dev lets participants give files by http, and on this machine.
+	Dev bool
 	// Workers is how many exports run side by side in this process; 0 is 2.
 	Workers int
 	// Lease is how long a job stays with a worker that is not heard of; 0 is 10 s. A killed worker's job waits as long.
@@ -46,12 +52,13 @@ const (
 
 // App is safe for concurrent use.
 type App struct {
-	db     *pgxpool.Pool
-	log    *eventlog.Log
-	blobs  *blob.Store
-	stores []connectors.Connector
-	cfg    Config
-	jobs   *jobs.Workers[store.Job]
+	db           *pgxpool.Pool
+	log          *eventlog.Log
+	blobs        *blob.Store
+	stores       []connectors.Connector
+	participants *contribution.Client
+	cfg          Config
+	jobs         *jobs.Workers[store.Job]
 }
 
 // New makes an App that exports what the stores hold, and the service's own history of the tenant.
@@ -67,7 +74,8 @@ func New(db *pgxpool.Pool, log *eventlog.Log, blobs *blob.Store, stores []connec
 	}
 	a := &App{
 		db: db, log: log, blobs: blobs, cfg: cfg,
-		stores: append(append([]connectors.Connector{}, stores...), store.History(db)),
+		stores:       append(append([]connectors.Connector{}, stores...), store.History(db)),
+		participants: contribution.NewClient(cfg.Dev),
 	}
 	a.jobs = jobs.New(jobs.Config{Workers: cfg.Workers, Poll: cfg.Poll}, a.claim, a.process)
 	return a
@@ -107,6 +115,9 @@ func (a *App) inTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 
 // emit adds an event about an export to the log; inTx publishes it.
 func (a *App) emit(ctx context.Context, tx pgx.Tx, job *store.Job, payload events.Payload) error {
+	if payload = told(job, payload); payload == nil {
+		return nil
+	}
 	e, err := events.New(payload, job.TenantID)
 	if err != nil {
 		return err
@@ -115,14 +126,15 @@ func (a *App) emit(ctx context.Context, tx pgx.Tx, job *store.Job, payload event
 	return a.log.Append(ctx, tx, eventlog.Entry{Stream: job.TenantID, Events: []events.Event{e}})
 }
 
-// sweep removes archives that have expired, and uploads whose writers are dead, until ctx ends.
+// sweep removes archives that have expired, and uploads whose writers are dead, and looks for exports that are late, until
+// ctx ends.
 func (a *App) sweep(ctx context.Context) error {
 	// Often enough for days of seconds.
 	tick := time.NewTicker(min(a.cfg.Day, time.Minute))
 	defer tick.Stop()
 	for {
-		if err := errors.Join(a.expire(ctx), a.abortUploads(ctx)); err != nil && ctx.Err() == nil {
-			slog.WarnContext(ctx, "old archives could not be swept away; it is tried again", "error", err)
+		if err := errors.Join(a.expire(ctx), a.abortUploads(ctx), a.alertOverdue(ctx)); err != nil && ctx.Err() == nil {
+			slog.WarnContext(ctx, "the archives could not be looked after; it is tried again", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -33,7 +33,7 @@ const settleTimeout = 30 * time.Second
 // process takes a claimed job as far as it goes and stores how far that was.
 func (a *App) process(ctx context.Context, job *store.Job) error {
 	l := a.lease(ctx, job)
-	err := l.Reason(a.export(l.Context(), job, l))
+	err := withoutSubject(job, l.Reason(a.export(l.Context(), job, l)))
 	l.Release()
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
@@ -62,11 +62,12 @@ func (a *App) write(ctx context.Context, job *store.Job, l *lease) error {
 			return err
 		}
 	}
-	wanted := collect.Wanted{Kinds: job.Include}
-	if job.Since != nil {
-		wanted.Since = job.Since.UTC()
+	from, err := a.sources(ctx, job)
+	if err != nil {
+		return err
 	}
-	all, err := collect.Open(ctx, a.stores, job.ExportID, job.TenantID, wanted)
+	wanted := collect.Wanted{Kinds: job.Include, Since: from.since}
+	all, err := collect.Open(ctx, from.stores, job.ExportID, job.TenantID, wanted)
 	if err != nil {
 		return err
 	}

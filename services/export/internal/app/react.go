@@ -45,7 +45,7 @@ func (a *App) React(ctx context.Context, e events.Event) (inbox.Commit, error) {
 		return nil, err
 	}
 	return func(ctx context.Context, tx pgx.Tx) error {
-		if err := keepAudit(ctx, tx, e); err != nil || act == nil {
+		if err := keep(ctx, tx, e); err != nil || act == nil {
 			return err
 		}
 		return act(ctx, tx)
@@ -63,7 +63,17 @@ func (a *App) action(ctx context.Context, e events.Event) (inbox.Commit, error) 
 	}
 	switch p := payload.(type) {
 	case *events.ExportRequested:
-		return enqueue(e, p)
+		return a.enqueue(e, p)
+	case *events.StepDone:
+		if p.Action != exportAction {
+			return nil, nil
+		}
+		answer := store.Contribution{At: e.Time, Result: p.Result}
+		return func(ctx context.Context, tx pgx.Tx) error {
+			return store.Contribute(ctx, tx, p.OperationID, p.Participant, answer)
+		}, nil
+	case *events.ExportFailed:
+		return func(ctx context.Context, tx pgx.Tx) error { return store.Drop(ctx, tx, p.ExportID, p.Error) }, nil
 	case *events.ExportCancelled:
 		return func(ctx context.Context, tx pgx.Tx) error { return store.RequestCancel(ctx, tx, p.ExportID) }, nil
 	case *events.TenantPurged:
@@ -78,20 +88,23 @@ func (a *App) action(ctx context.Context, e events.Event) (inbox.Commit, error) 
 // exportID keeps an id that names an object and a path segment from being anything else.
 var exportID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$`)
 
-func enqueue(e events.Event, p *events.ExportRequested) (inbox.Commit, error) {
+// exportAction is what participants with files of their own are asked for; the operation is the export.
+const exportAction = "export"
+
+func (a *App) enqueue(e events.Event, p *events.ExportRequested) (inbox.Commit, error) {
 	if !exportID.MatchString(p.ExportID) {
 		return nil, fault.Permanent(fmt.Errorf("%q cannot be an export's id", p.ExportID))
 	}
 	job := store.Job{
-		ExportID: p.ExportID, TenantID: e.Subject, RequestedAt: e.Time, CorrelationID: e.CorrelationID, CausationID: e.ID,
-		Include: p.Include,
+		ExportID: p.ExportID, TenantID: e.Subject, RequestedAt: e.Time, DueBy: dueBy(e.Time, a.cfg.Day),
+		CorrelationID: e.CorrelationID, CausationID: e.ID,
+		Include: p.Include, EncryptTo: p.EncryptTo, Parquet: p.Parquet, Participants: p.Participants,
+		Rank: max(a.cfg.Plans.Rank(p.Plan), 0),
 	}
-	if p.Since != "" {
-		since, err := time.Parse(time.RFC3339, p.Since)
-		if err != nil {
-			return nil, fault.Permanent(fmt.Errorf("export %s since %q: %w", p.ExportID, p.Since, err))
-		}
-		job.Since = &since
+	if at, err := time.Parse(time.RFC3339, p.Since); err == nil {
+		job.Since = &at
+	} else {
+		job.SinceExport = p.Since // what is no export's id either fails the export, with the reason
 	}
 	return func(ctx context.Context, tx pgx.Tx) error { return store.Enqueue(ctx, tx, job) }, nil
 }
@@ -127,12 +140,20 @@ type timelineRow struct {
 	CorrelationID string          `json:"correlationid"`
 }
 
-func keepAudit(ctx context.Context, tx pgx.Tx, e events.Event) error {
+// keep notes what is told by every event of the lifecycle: a row of the timeline, and the tenant's state.
+func keep(ctx context.Context, tx pgx.Tx, e events.Event) error {
+	change := events.ChangeOf(e.Data)
+	if err := keepAudit(ctx, tx, e, change); err != nil || change.To == "" {
+		return err
+	}
+	return store.SaveState(ctx, tx, e.Subject, change.To)
+}
+
+func keepAudit(ctx context.Context, tx pgx.Tx, e events.Event, change events.Change) error {
 	link, err := eventlog.Follow(ctx, tx, e)
 	if err != nil {
 		return err
 	}
-	change := events.ChangeOf(e.Data)
 	row, err := json.Marshal(timelineRow{
 		ID: e.ID, Tenant: e.Subject, EventType: e.Type, FromState: change.From, ToState: change.To, Time: e.Time, Actor: e.Actor,
 		Reason: change.Reason, Data: e.Data, Version: e.Sequence, Hash: hex.EncodeToString(link.Hash), CausationID: e.CausationID, CorrelationID: e.CorrelationID,

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"tenure/services/connectors"
+	"tenure/shared/events"
 	"tenure/shared/fault"
 )
 
@@ -84,7 +85,7 @@ func public(ip netip.Addr) bool {
 // fetch writes the rows of a file behind the first after ones up to row upTo, and checks each, and that there are as many
 // as was said. A server that is away is a fault.RetryAfter; one that gives something else than was said is
 // a fault.Permanent.
-func (c *Client) fetch(ctx context.Context, f file, after, upTo int64, to connectors.Sink) error {
+func (c *Client) fetch(ctx context.Context, f events.ExportFile, after, upTo int64, to connectors.Sink) error {
 	guarded, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stall := time.AfterFunc(c.stall, func() { cancel(fmt.Errorf("its server sent nothing for %v", c.stall)) })

@@ -8,58 +8,42 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
 	"tenure/services/connectors"
 	"tenure/services/export/internal/manifest"
+	"tenure/shared/events"
 	"tenure/shared/fault"
 )
-
-// kinds are those that a participant may give: the timeline and the bills are Tenure's own word.
-var kinds = []string{manifest.Documents, manifest.Vectors, manifest.Usage}
-
-// file is one file of rows, as a participant's answer names it.
-type file struct {
-	Kind string `json:"kind"`
-	URL  string `json:"url"`
-	Rows int64  `json:"rows"`
-}
 
 // Store is a connectors.Connector of one participant's files, for one export. It can be read, and no more.
 type Store struct {
 	participant string
 	answered    time.Time
-	files       []file
+	files       []events.ExportFile
 	client      *Client
 }
 
-// Open checks what a participant has answered at a time. An answer without files is that of one that has none. What is
-// wrong in it no second try mends: the error is a fault.Permanent.
+// Open checks what a participant has answered at a time. What is wrong in it no second try mends: the error is a
+// fault.Permanent.
 func (c *Client) Open(participant string, answered time.Time, result json.RawMessage) (*Store, error) {
-	var answer struct {
-		Files []file `json:"files"`
-	}
-	if len(result) > 0 {
-		if err := json.Unmarshal(result, &answer); err != nil {
-			return nil, fault.Permanent(fmt.Errorf(`participant %s: its result is not {"files": [{"kind", "url", "rows"}]}: %w`, participant, err))
-		}
+	answer, err := events.DecodeExportFiles(result)
+	if err != nil {
+		return nil, fault.Permanent(fmt.Errorf("participant %s: %w", participant, err))
 	}
 	for i, f := range answer.Files {
 		if err := c.check(f); err != nil {
-			return nil, fault.Permanent(fmt.Errorf("participant %s: file %d: %w", participant, i+1, err))
+			return nil, fault.Permanent(fmt.Errorf("participant %s: files[%d]: %w", participant, i, err))
 		}
 	}
 	return &Store{participant: participant, answered: answered, files: answer.Files, client: c}, nil
 }
 
-func (c *Client) check(f file) error {
-	if !slices.Contains(kinds, f.Kind) {
-		return fmt.Errorf("its kind is %q, not one of %q", f.Kind, kinds)
-	}
-	if f.Rows < 0 {
-		return fmt.Errorf("it has %d rows", f.Rows)
+// check refuses what an archive cannot take, and what the lifecycle could not know: addresses are this service's affair.
+func (c *Client) check(f events.ExportFile) error {
+	if f.Kind == manifest.Audit {
+		return errors.New("the timeline is the lifecycle's alone: its rows are a hash chain")
 	}
 	u, err := url.Parse(f.URL)
 	if err != nil {
@@ -85,14 +69,14 @@ func (s *Store) Count(_ context.Context, of connectors.Scope) (connectors.Counts
 	return count(s.filesOf(of)), nil
 }
 
-func (s *Store) filesOf(of connectors.Scope) []file {
+func (s *Store) filesOf(of connectors.Scope) []events.ExportFile {
 	if of.Subject != "" {
 		return nil
 	}
 	return s.files
 }
 
-func count(files []file) connectors.Counts {
+func count(files []events.ExportFile) connectors.Counts {
 	counts := connectors.Counts{}
 	for _, f := range files {
 		counts[f.Kind] += f.Rows
@@ -126,7 +110,7 @@ func (s *Store) Snapshot(_ context.Context, of connectors.Scope, _ time.Time) (c
 // snapshot reads each file as one range; a position in it is the number of rows before.
 type snapshot struct {
 	store *Store
-	files []file
+	files []events.ExportFile
 }
 
 func (s *snapshot) Counts() connectors.Counts { return count(s.files) }
@@ -171,7 +155,7 @@ func (s *snapshot) Read(ctx context.Context, r connectors.Range, to connectors.S
 	}
 	err = s.store.client.fetch(ctx, f, after, upTo, to)
 	if err != nil {
-		return fmt.Errorf("participant %s: file %d: %w", s.store.participant, i+1, err)
+		return fmt.Errorf("participant %s: files[%d]: %w", s.store.participant, i, err)
 	}
 	return nil
 }

@@ -100,10 +100,8 @@ func TestAReadingGoesOnBehindAPosition(t *testing.T) {
 }
 
 func TestAParticipantThatHasNothing(t *testing.T) {
-	for _, nothing := range []string{``, `null`, `{}`, `{"files": []}`} {
-		if total := open(t, json.RawMessage(nothing)).Counts().Total(); total != 0 {
-			t.Errorf("%q counts %d", nothing, total)
-		}
+	if total := open(t, json.RawMessage(`{"files": []}`)).Counts().Total(); total != 0 {
+		t.Errorf("it counts %d", total)
 	}
 }
 
@@ -121,10 +119,10 @@ func TestNothingOfOnePerson(t *testing.T) {
 func TestAnswersThatAreRefused(t *testing.T) {
 	const good = "https://files.example/1"
 	for name, refused := range map[string]json.RawMessage{
+		"nothing":           nil,
 		"no object":         json.RawMessage(`["files"]`),
 		"another kind":      result("notes", good, 1),
 		"the timeline":      result("audit", good, 1),
-		"the bills":         result("billing", good, 1),
 		"rows below none":   result("usage", good, -1),
 		"no URL":            result("usage", "", 1),
 		"a path":            result("usage", "/etc/passwd", 1),

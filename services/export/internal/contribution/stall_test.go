@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tenure/services/connectors"
+	"tenure/shared/events"
 	"tenure/shared/fault"
 )
 
@@ -28,7 +29,7 @@ func TestAServerThatStallsIsLeft(t *testing.T) {
 	defer server.Close()
 	client := NewClient(true)
 	client.stall = 50 * time.Millisecond
-	answer, err := json.Marshal(map[string]any{"files": []file{{Kind: "usage", URL: server.URL, Rows: 2}}})
+	answer, err := json.Marshal(events.ExportFiles{Files: []events.ExportFile{{Kind: "usage", URL: server.URL, Rows: 2}}})
 	if err != nil {
 		t.Fatal(err)
 	}

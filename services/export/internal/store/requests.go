@@ -13,16 +13,17 @@ import (
 // SaveState keeps the state of a tenant, as the lifecycle told it.
 func SaveState(ctx context.Context, q pg.Querier, tenant, state string) error {
 	_, err := q.Exec(ctx, `INSERT INTO tenants (tenant_id, state) VALUES ($1, $2)
-		ON CONFLICT (tenant_id) DO UPDATE SET state = excluded.state`, tenant, state)
+		ON CONFLICT (tenant_id) DO UPDATE SET state = excluded.state WHERE tenants.state <> excluded.state`, tenant, state)
 	if err != nil {
 		return fmt.Errorf("keep the state of %s: %w", tenant, err)
 	}
 	return nil
 }
 
-// State is a tenant's, "" for one that the lifecycle has not told of.
+// State is a tenant's, "" for one that the lifecycle has not told of. It stays so until the caller's transaction ends, so
+// that what is added to a tenant on the strength of it is there when its purge looks for it.
 func State(ctx context.Context, q pg.Querier, tenant string) (state string, err error) {
-	err = q.QueryRow(ctx, `SELECT state FROM tenants WHERE tenant_id = $1`, tenant).Scan(&state)
+	err = q.QueryRow(ctx, `SELECT state FROM tenants WHERE tenant_id = $1 FOR SHARE`, tenant).Scan(&state)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return "", fmt.Errorf("read the state of %s: %w", tenant, err)
 	}

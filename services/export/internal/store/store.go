@@ -61,6 +61,8 @@ type Job struct {
 	Failures                  int
 	Error                     string
 	Done, Total, ContentBytes int64
+	// RedoneBytes of rows had to be read again after a kill.
+	RedoneBytes int64
 	// Rates of the reading that goes on; 0 until two heartbeats have told.
 	RowsPerSecond, BytesPerSecond float64
 	SHA256                        string `db:"sha256"`
@@ -69,9 +71,14 @@ type Job struct {
 	ExpiresAt                     *time.Time
 }
 
+// Ended reports whether nothing more happens to the job, but that its archive expires.
+func (j *Job) Ended() bool {
+	return j.Status != Pending && j.Status != Running && j.Status != Verifying
+}
+
 const columns = `export_id, tenant_id, requested_at, correlation_id, causation_id, since, since_export, include, encrypt_to, parquet,
 	participants, contributions, subject, subject_sha256, rank, due_by, snapshot_at, status, cancel_requested, epoch, failures,
-	error, done, total, content_bytes, rows_per_second, bytes_per_second, sha256, bytes, manifest, expires_at`
+	error, done, total, content_bytes, redone_bytes, rows_per_second, bytes_per_second, sha256, bytes, manifest, expires_at`
 
 // Enqueue adds a job that waits for a worker. One that is there already stays as it is.
 func Enqueue(ctx context.Context, q pg.Querier, j Job) error {
@@ -110,21 +117,15 @@ func one(ctx context.Context, q pg.Querier, sql string, args ...any) (*Job, erro
 	return job, nil
 }
 
-// Uploaded notes what was uploaded. Whoever goes on with the job has only to read it back.
-func Uploaded(ctx context.Context, q pg.Querier, j *Job) error {
-	return held(ctx, q, j, `UPDATE jobs SET status = 'verifying', sha256 = $3, bytes = $4, manifest = $5,
-		snapshot_at = ($5::json->>'snapshot_at')::timestamptz WHERE export_id = $1 AND epoch = $2`, j.SHA256, j.Bytes, j.Manifest)
-}
-
 // forgetRequest removes what a job needs no more once it has ended: the person's key, and links that may hold secrets.
 const forgetRequest = `subject = '', contributions = '{}'`
 
 // Complete ends a job whose archive was found whole, and sets when it expires. A cancellation that came first wins.
 func Complete(ctx context.Context, q pg.Querier, j *Job, keep time.Duration) (expires time.Time, err error) {
 	err = q.QueryRow(ctx, `UPDATE jobs SET status = 'completed', error = '', lease_until = '-infinity',
-			done = $3, total = $4, content_bytes = $5, expires_at = now() + $6::interval,
+			sha256 = $3, bytes = $4, expires_at = now() + $5::interval,
 		`+forgetRequest+` WHERE export_id = $1 AND epoch = $2 AND NOT cancel_requested RETURNING expires_at`,
-		j.ExportID, j.Epoch, j.Done, j.Total, j.ContentBytes, keep).Scan(&expires)
+		j.ExportID, j.Epoch, j.SHA256, j.Bytes, keep).Scan(&expires)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return expires, jobs.ErrLost
 	}
@@ -143,9 +144,9 @@ func Cancel(ctx context.Context, q pg.Querier, j *Job) error {
 		sha256 = '', bytes = 0, manifest = NULL, snapshot_at = NULL, expires_at = NULL, `+forgetRequest+` WHERE export_id = $1 AND epoch = $2`)
 }
 
-// Retry lets a job be claimed again after a delay, from its beginning, and counts a failure.
+// Retry lets a job be claimed again after a delay, and counts a failure.
 func Retry(ctx context.Context, q pg.Querier, j *Job, reason string, after time.Duration) error {
-	return held(ctx, q, j, `UPDATE jobs SET status = 'pending', error = $3, failures = failures + 1, done = 0, content_bytes = 0,
+	return held(ctx, q, j, `UPDATE jobs SET status = 'pending', error = $3, failures = failures + 1,
 		run_after = now() + $4::interval, lease_until = '-infinity' WHERE export_id = $1 AND epoch = $2`, reason, after)
 }
 
@@ -199,20 +200,6 @@ func Expire(ctx context.Context, q pg.Querier, exportID string) (bool, error) {
 	tag, err := q.Exec(ctx, `UPDATE jobs SET status = 'expired', cancel_requested = false, manifest = NULL
 		WHERE export_id = $1 AND status = 'completed'`, exportID)
 	return tag.RowsAffected() == 1, wrap("expire", exportID, err)
-}
-
-// Uploading tells which of the exports a worker may be uploading now.
-func Uploading(ctx context.Context, q pg.Querier, exportIDs []string) (map[string]bool, error) {
-	rows, err := q.Query(ctx, `SELECT export_id FROM jobs WHERE export_id = ANY($1) AND status = 'running'`, exportIDs)
-	if err != nil {
-		return nil, fmt.Errorf("list running exports: %w", err)
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	running := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		running[id] = true
-	}
-	return running, err
 }
 
 func wrap(action, exportID string, err error) error {

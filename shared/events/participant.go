@@ -26,6 +26,23 @@ type StepAnswer struct {
 	Total int64 `json:"total,omitempty"`
 }
 
+// Erasure is the result of the steps erase and verify. Any other result says only that the participant is done.
+type Erasure struct {
+	// Before is how many rows there were at the first look; nil: they were not counted.
+	Before *int64 `json:"before,omitempty"`
+	// After is how many there are at the last look: 0, or the tenant is not deleted.
+	After int64 `json:"after"`
+	// Exceptions are kept all the same. They stand in the certificate.
+	Exceptions []ErasureException `json:"exceptions,omitempty"`
+}
+
+// ErasureException is something that outlives a tenant at a participant. It names no person.
+type ErasureException struct {
+	What string `json:"what"`
+	// Reason is why it may be kept: a law, as a rule.
+	Reason string `json:"reason"`
+}
+
 // AnswerType is the type of an answer called name (StepCompletedName ...) of a participant.
 func AnswerType(participant, name string) string { return "tenure." + participant + "." + name + ".v1" }
 

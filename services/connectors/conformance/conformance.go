@@ -26,6 +26,11 @@ type Fixture struct {
 	Clutter func(ctx context.Context, tenant string) error
 	// Many is a number of rows that takes several pages or chunks.
 	Many int
+
+	// Delete removes one row as the SaaS would. Left out: nobody can.
+	Delete func(ctx context.Context, tenant, id string) error
+	// PutFor writes a row of a person's. It goes with Traits().Subjects.
+	PutFor func(ctx context.Context, tenant, subject, id, content string) error
 }
 
 // tenants have ids that a careless prefix or pattern would mix up.
@@ -35,6 +40,7 @@ var tenants = []string{"acme", "acme-2", "acm_", "acm", "ACME", "a"}
 func Run(t *testing.T, fresh func(t *testing.T) Fixture) {
 	for name, test := range map[string]func(*testing.T, Fixture){
 		"a tenant without data":                 testEmpty,
+		"traits and size":                       testTraits,
 		"counts are the rows":                   testCountsAreRows,
 		"each tenant has its own rows":          testIsolation,
 		"hostile content stays on its line":     testHostileContent,
@@ -42,6 +48,12 @@ func Run(t *testing.T, fresh func(t *testing.T) Fixture) {
 		"two reads give the same bytes":         testSameBytes,
 		"a sink's error ends the reading":       testSinkError,
 		"a cancelled reading ends":              testCancelledRead,
+		"ranges are the rows":                   testRanges,
+		"ranges are read side by side":          testSideBySide,
+		"a position has the rest behind it":     testPosition,
+		"what is the same need not be read":     testSame,
+		"a person's rows":                       testSubject,
+		"what was exported can be loaded":       testLoad,
 		"erasing takes all of one tenant alone": testErase,
 		"erasing goes on after it was stopped":  testEraseGoesOn,
 		"ids that are none are refused":         testRefusesIDs,
@@ -145,6 +157,18 @@ func testEmpty(t *testing.T, f Fixture) {
 	} {
 		if n := total(t, counts, "acme"); n != 0 {
 			t.Errorf("%s answers %d", what, n)
+		}
+	}
+}
+
+func testTraits(t *testing.T, f Fixture) {
+	if traits := f.Connector.Traits(); traits.Kind == "" || len(traits.Targets) == 0 {
+		t.Errorf("traits are %+v", traits)
+	}
+	put(t, f, "acme", 3)
+	for tenant, some := range map[string]bool{"acme": true, "nobody": false} {
+		if n, err := f.Connector.Bytes(t.Context(), connectors.Tenant(tenant)); err != nil || n > 0 != some {
+			t.Errorf("%s has %d bytes, %v", tenant, n, err)
 		}
 	}
 }

@@ -62,7 +62,11 @@ func TestConformance(t *testing.T) {
 			Connector: postgres.New("app", db, []postgres.Table{documents, logs}),
 			Kind:      "documents",
 			Put: func(ctx context.Context, tenant, id, content string) error {
-				_, err := db.Exec(ctx, `INSERT INTO app.documents VALUES ($1, $2, $3)`, tenant, id, content)
+				_, err := db.Exec(ctx, `INSERT INTO app.documents VALUES ($1, $2, $3) ON CONFLICT (tenant_id, id) DO UPDATE SET content = $3`, tenant, id, content)
+				return err
+			},
+			Delete: func(ctx context.Context, tenant, id string) error {
+				_, err := db.Exec(ctx, `DELETE FROM app.documents WHERE tenant_id = $1 AND id = $2`, tenant, id)
 				return err
 			},
 			Clutter: func(ctx context.Context, tenant string) error {

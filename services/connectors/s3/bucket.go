@@ -2,8 +2,7 @@ package s3
 
 import (
 	"context"
-	"fmt"
-	"reflect"
+	"iter"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -29,13 +28,15 @@ type Bucket struct {
 // Count tells the objects, old versions and unfinished uploads whose keys begin with prefix.
 func (b Bucket) Count(ctx context.Context, prefix string) (connectors.Counts, error) {
 	counts := connectors.Counts{partObjects: 0, partVersions: 0, partUploads: 0}
-	pages := b.versions(prefix)
+	pages := awss3.NewListObjectVersionsPaginator(b.Client, b.versions(prefix))
 	for pages.HasMorePages() {
 		page, err := nextPage(ctx, pages)
 		if err != nil {
 			return counts, err
 		}
-		page.addTo(counts)
+		for _, v := range page {
+			counts[v.part()]++
+		}
 	}
 	err := b.EachUpload(ctx, prefix, func(types.MultipartUpload) error {
 		counts[partUploads]++
@@ -58,86 +59,59 @@ func (b Bucket) Erase(ctx context.Context, prefix string) (connectors.Counts, er
 	return erased, err
 }
 
-// eraseVersions deletes the first page of versions until there is none. A listing that went on behind a marker would
-// pass over objects on servers that look for the marker's version, which was just deleted.
-func (b Bucket) eraseVersions(ctx context.Context, prefix string, erased connectors.Counts) error {
-	var before []types.ObjectIdentifier
-	for {
-		page, err := nextPage(ctx, b.versions(prefix))
-		if err != nil {
-			return err
+// objects lists what a reader of the bucket sees, page by page.
+func (b Bucket) objects(ctx context.Context, prefix string) iter.Seq2[*awss3.ListObjectsV2Output, error] {
+	return func(yield func(*awss3.ListObjectsV2Output, error) bool) {
+		pages := awss3.NewListObjectsV2Paginator(b.Client, &awss3.ListObjectsV2Input{Bucket: &b.Name, Prefix: &prefix})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if !yield(page, err) || err != nil {
+				return
+			}
 		}
-		if len(page.ids) == 0 {
-			return nil
-		}
-		if reflect.DeepEqual(page.ids, before) {
-			return fmt.Errorf("the server says that it deleted %d objects, but still lists them", len(before))
-		}
-		if err := b.delete(ctx, page.ids); err != nil {
-			return err
-		}
-		page.addTo(erased)
-		before = page.ids
 	}
 }
 
-// versionPage is one page of a listing, at most 1,000 entries: as many as one delete takes.
-type versionPage struct {
-	ids     []types.ObjectIdentifier
-	current int64 // how many of them are what a reader of the bucket sees
+// version is one version of an object, or a delete marker.
+type version struct {
+	key, id string
+	current bool // it is what a reader of the bucket sees
 }
 
-func (p versionPage) addTo(counts connectors.Counts) {
-	counts[partObjects] += p.current
-	counts[partVersions] += int64(len(p.ids)) - p.current
+func (v version) part() string {
+	if v.current {
+		return partObjects
+	}
+	return partVersions
 }
 
-// versions lists versions and delete markers.
-func (b Bucket) versions(prefix string) *awss3.ListObjectVersionsPaginator {
-	return awss3.NewListObjectVersionsPaginator(b.Client, &awss3.ListObjectVersionsInput{Bucket: &b.Name, Prefix: &prefix})
+func (b Bucket) versions(prefix string) *awss3.ListObjectVersionsInput {
+	return &awss3.ListObjectVersionsInput{Bucket: &b.Name, Prefix: &prefix}
 }
 
-func nextPage(ctx context.Context, pages *awss3.ListObjectVersionsPaginator) (page versionPage, err error) {
+// nextPage gets at most 1,000 versions: as many as one delete takes.
+func nextPage(ctx context.Context, pages *awss3.ListObjectVersionsPaginator) (page []version, err error) {
 	out, err := pages.NextPage(ctx)
 	if err != nil {
-		return page, err
+		return nil, err
 	}
-	// Some servers begin a page with the entry that its marker names, where S3 begins behind it.
-	seen := func(key, version *string) bool {
-		return aws.ToString(out.VersionIdMarker) != "" && aws.ToString(key) == aws.ToString(out.KeyMarker) &&
-			aws.ToString(version) == aws.ToString(out.VersionIdMarker)
-	}
-	for _, v := range out.Versions {
-		if seen(v.Key, v.VersionId) {
-			continue
+	marker := version{key: aws.ToString(out.KeyMarker), id: aws.ToString(out.VersionIdMarker)}
+	add := func(key, id *string, current bool) {
+		v := version{key: aws.ToString(key), id: aws.ToString(id)}
+		// Some servers begin a page with the entry that its marker names, where S3 begins behind it.
+		if marker.id != "" && v == marker {
+			return
 		}
-		page.ids = append(page.ids, types.ObjectIdentifier{Key: v.Key, VersionId: v.VersionId})
-		if aws.ToBool(v.IsLatest) {
-			page.current++
-		}
+		v.current = current
+		page = append(page, v)
 	}
 	for _, m := range out.DeleteMarkers {
-		if !seen(m.Key, m.VersionId) {
-			page.ids = append(page.ids, types.ObjectIdentifier{Key: m.Key, VersionId: m.VersionId})
-		}
+		add(m.Key, m.VersionId, false)
+	}
+	for _, v := range out.Versions {
+		add(v.Key, v.VersionId, aws.ToBool(v.IsLatest))
 	}
 	return page, nil
-}
-
-func (b Bucket) delete(ctx context.Context, ids []types.ObjectIdentifier) error {
-	out, err := b.Client.DeleteObjects(ctx, &awss3.DeleteObjectsInput{
-		Bucket: &b.Name, Delete: &types.Delete{Objects: ids, Quiet: aws.Bool(true)},
-	})
-	if err != nil {
-		return err
-	}
-	// The call succeeds even when the server refused single objects (a lock, a policy).
-	if len(out.Errors) > 0 {
-		e := out.Errors[0]
-		return fmt.Errorf("%d objects were not deleted, the first is %s: %s: %s", len(out.Errors),
-			aws.ToString(e.Key), aws.ToString(e.Code), aws.ToString(e.Message))
-	}
-	return nil
 }
 
 // EachUpload calls fn with every multipart upload under way whose key begins with prefix.

@@ -45,13 +45,11 @@ func (s *Store) Traits() connectors.Traits {
 
 // Bytes adds up the objects that a reader of the bucket sees.
 func (s *Store) Bytes(ctx context.Context, of connectors.Scope) (total int64, err error) {
-	prefix, err := s.prefix(of.Tenant)
-	if err != nil {
+	prefix, err := s.prefix(of)
+	if err != nil || of.Subject != "" {
 		return 0, err
 	}
-	pages := awss3.NewListObjectsV2Paginator(s.bucket.Client, &awss3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, Prefix: &prefix})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	for page, err := range s.bucket.objects(ctx, prefix) {
 		if err != nil {
 			return 0, s.wrap("measure", err)
 		}
@@ -62,10 +60,10 @@ func (s *Store) Bytes(ctx context.Context, of connectors.Scope) (total int64, er
 	return total, nil
 }
 
-// Count tells the tenant's objects, old versions and unfinished uploads.
+// Count tells the tenant's objects, old versions and unfinished uploads. No object names the person it is of.
 func (s *Store) Count(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
-	prefix, err := s.prefix(of.Tenant)
-	if err != nil {
+	prefix, err := s.prefix(of)
+	if err != nil || of.Subject != "" {
 		return nil, err
 	}
 	counts, err := s.bucket.Count(ctx, prefix)
@@ -77,21 +75,22 @@ func (s *Store) Verify(ctx context.Context, of connectors.Scope) (connectors.Cou
 	return s.Count(ctx, of)
 }
 
-// Erase deletes every version of every object for good, page by page, and aborts what is being uploaded.
+// Erase deletes every version of every object for good, page by page, and aborts what is being uploaded. What an object
+// lock keeps stays, is named in the error with the lock's end, and keeps nothing else from being erased.
 func (s *Store) Erase(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
-	prefix, err := s.prefix(of.Tenant)
-	if err != nil {
+	prefix, err := s.prefix(of)
+	if err != nil || of.Subject != "" {
 		return nil, err
 	}
 	erased, err := s.bucket.Erase(ctx, prefix)
 	return erased, s.wrap("erase", err)
 }
 
-func (s *Store) prefix(tenant string) (string, error) {
-	if err := connectors.CheckTenant(tenant); err != nil {
+func (s *Store) prefix(of connectors.Scope) (string, error) {
+	if err := of.Check(); err != nil {
 		return "", err
 	}
-	return strings.ReplaceAll(s.cfg.Prefix, "{tenant}", tenant), nil
+	return strings.ReplaceAll(s.cfg.Prefix, "{tenant}", of.Tenant), nil
 }
 
 func (s *Store) wrap(action string, err error) error {

@@ -40,6 +40,11 @@ func (b bucket) put(ctx context.Context, tenant, id, content string) error {
 	return err
 }
 
+func (b bucket) delete(ctx context.Context, tenant, id string) error {
+	_, err := b.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &b.name, Key: aws.String("data/" + tenant + "/" + id)})
+	return err
+}
+
 // clutter leaves, in a bucket that now keeps versions, an old version, a delete marker and an upload that nobody finished.
 func (b bucket) clutter(ctx context.Context, tenant string) error {
 	_, err := b.client.PutBucketVersioning(ctx, &awss3.PutBucketVersioningInput{
@@ -70,7 +75,7 @@ func (b bucket) clutter(ctx context.Context, tenant string) error {
 func TestConformance(t *testing.T) {
 	conformance.Run(t, func(t *testing.T) conformance.Fixture {
 		b := newBucket(t)
-		return conformance.Fixture{Connector: b.store, Kind: "documents", Put: b.put, Clutter: b.clutter, Many: 1050}
+		return conformance.Fixture{Connector: b.store, Kind: "documents", Put: b.put, Delete: b.delete, Clutter: b.clutter, Many: 1050}
 	})
 }
 

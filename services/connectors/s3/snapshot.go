@@ -1,16 +1,15 @@
 package s3
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"net/http"
-	"os"
 	"path"
 	"strings"
 	"time"
@@ -22,112 +21,157 @@ import (
 	"tenure/services/connectors"
 )
 
-// snapshot is a listing kept in a file, since a tenant may have more objects than fit the memory. S3 has no
-// snapshots: an object that changed after it was listed makes Read fail, rather than mix two states.
+// snapshot is the listing of the moment. S3 has no snapshots: an object that changed after it was listed makes Read fail,
+// rather than mix two states.
 type snapshot struct {
 	store     *Store
 	prefix    string
-	since     time.Time
-	listing   *os.File
+	listing   *listing // nil when the objects are not exported
 	counts    connectors.Counts
 	watermark connectors.Watermark
 }
 
-// listed is one line of the listing.
-type listed struct {
-	Key      string    `json:"k"`
-	ETag     string    `json:"e"`
-	Modified time.Time `json:"m"`
-}
-
 // Snapshot lists the objects that there are now.
 func (s *Store) Snapshot(ctx context.Context, of connectors.Scope, since time.Time) (connectors.Snapshot, error) {
-	prefix, err := s.prefix(of.Tenant)
+	prefix, err := s.prefix(of)
 	if err != nil {
 		return nil, err
 	}
-	snap := &snapshot{store: s, prefix: prefix, since: since, counts: connectors.Counts{}}
+	snap := &snapshot{store: s, prefix: prefix, counts: connectors.Counts{}}
 	snap.watermark.Store = s.name
-	if s.cfg.Kind == "" {
+	if s.cfg.Kind == "" || of.Subject != "" {
 		return snap, nil
 	}
-	snap.listing, err = os.CreateTemp("", "tenure-listing-*")
-	if err == nil {
-		// Without a name the file is gone with this process, however that ends.
-		err = os.Remove(snap.listing.Name())
+	if snap.listing, err = newListing(); err != nil {
+		return nil, s.wrap("list", err)
 	}
-	if err == nil {
-		err = snap.list(ctx)
-	}
-	if err != nil {
+	if err := snap.listing.write(snap.list(ctx, since)); err != nil {
 		snap.Close()
 		return nil, s.wrap("list", err)
 	}
+	snap.counts[s.cfg.Kind] = snap.listing.rows
+	snap.watermark.Position = snap.listing.all.String()
 	return snap, nil
 }
 
-func (s *snapshot) list(ctx context.Context) error {
-	out := bufio.NewWriter(s.listing)
-	lines := json.NewEncoder(out)
-	pages := awss3.NewListObjectsV2Paginator(s.store.bucket.Client, &awss3.ListObjectsV2Input{
-		Bucket: &s.store.cfg.Bucket, Prefix: &s.prefix,
-	})
-	var n int64
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		if at, ok := awsmiddleware.GetServerTime(page.ResultMetadata); ok && s.watermark.TakenAt.IsZero() {
-			s.watermark.TakenAt = at.UTC()
-		}
-		for _, o := range page.Contents {
-			line := listed{Key: aws.ToString(o.Key), ETag: aws.ToString(o.ETag), Modified: aws.ToTime(o.LastModified).UTC()}
-			if line.Modified.Before(s.since.Truncate(time.Second)) { // S3 tells whole seconds
-				continue
+// list asks the server for the objects, and its clock.
+func (s *snapshot) list(ctx context.Context, since time.Time) iter.Seq2[listed, error] {
+	return func(yield func(listed, error) bool) {
+		for page, err := range s.store.bucket.objects(ctx, s.prefix) {
+			if err != nil {
+				yield(listed{}, err)
+				return
 			}
-			n++
-			if err := lines.Encode(line); err != nil {
-				return err
+			if at, ok := awsmiddleware.GetServerTime(page.ResultMetadata); ok && s.watermark.TakenAt.IsZero() {
+				s.watermark.TakenAt = at.UTC()
+			}
+			for _, o := range page.Contents {
+				line := listed{Key: aws.ToString(o.Key), ETag: aws.ToString(o.ETag), Modified: aws.ToTime(o.LastModified).UTC()}
+				if line.Modified.Before(since.Truncate(time.Second)) { // S3 tells whole seconds
+					continue
+				}
+				if !yield(line, nil) {
+					return
+				}
 			}
 		}
 	}
-	s.counts[s.store.cfg.Kind] = n
-	return out.Flush()
 }
 
 func (s *snapshot) Counts() connectors.Counts       { return s.counts }
 func (s *snapshot) Watermark() connectors.Watermark { return s.watermark }
 
-func (s *snapshot) Ranges(_ context.Context, kind string, _ int) ([]connectors.Range, error) {
-	if s.listing == nil || kind != s.store.cfg.Kind {
+// has reports whether there are rows of the kind.
+func (s *snapshot) has(kind string) bool {
+	return s.listing != nil && s.listing.rows > 0 && kind == s.store.cfg.Kind
+}
+
+// Ranges cuts the listing.
+func (s *snapshot) Ranges(_ context.Context, kind string, n int) (ranges []connectors.Range, err error) {
+	if !s.has(kind) {
 		return nil, nil
 	}
-	return []connectors.Range{{Kind: kind}}, nil
+	r := connectors.Range{Kind: kind}
+	if s.listing.unordered {
+		return []connectors.Range{r}, nil
+	}
+	size := (s.listing.rows + int64(n) - 1) / int64(n)
+	for left := s.listing.rows; left > size; left -= size {
+		if r.UpTo, err = s.position(r, size); err != nil {
+			return nil, err
+		}
+		ranges = append(ranges, r)
+		r.After, r.UpTo = r.UpTo, ""
+	}
+	return append(ranges, r), nil
 }
 
-func (s *snapshot) Position(context.Context, connectors.Range, int64) (string, error) {
-	return "", errors.ErrUnsupported
+// Position finds the n-th object in the listing.
+func (s *snapshot) Position(_ context.Context, r connectors.Range, n int64) (string, error) {
+	if !s.has(r.Kind) || s.listing.unordered {
+		return "", fmt.Errorf("store %s: a position in %s: %w", s.store.name, r.Kind, errors.ErrUnsupported)
+	}
+	return s.position(r, n)
 }
 
-func (s *snapshot) Same(context.Context, connectors.Range, int64, connectors.Watermark) (bool, error) {
-	return false, nil
+func (s *snapshot) position(r connectors.Range, n int64) (string, error) {
+	after, upTo, err := ends(r)
+	if err != nil {
+		return "", err
+	}
+	at := after
+	for o, err := range s.listing.between(after.key, upTo.key) {
+		if err != nil {
+			return "", err
+		}
+		at.key = o.Key
+		at.upTo += o.sum()
+		if n--; n == 0 {
+			return at.String(), nil
+		}
+	}
+	return "", fmt.Errorf("store %s: the listing ends %d objects before the position", s.store.name, n)
 }
 
+func ends(r connectors.Range) (after, upTo position, err error) {
+	if after, err = parsePosition(r.After); err != nil {
+		return after, upTo, err
+	}
+	upTo, err = parsePosition(r.UpTo)
+	return after, upTo, err
+}
+
+// Same compares keys, ETags and times of change: neither a clock nor the removal of a version, which brings an older one to
+// light, can deceive it.
+func (s *snapshot) Same(_ context.Context, r connectors.Range, rows int64, at connectors.Watermark) (bool, error) {
+	after, upTo, err := ends(r)
+	if err == nil && r.UpTo == "" {
+		upTo.upTo, err = parseSum(at.Position)
+	}
+	if err != nil || !s.has(r.Kind) || s.listing.unordered && r != (connectors.Range{Kind: r.Kind}) {
+		return false, nil
+	}
+	var found sum
+	for o, err := range s.listing.between(after.key, upTo.key) {
+		if err != nil {
+			return false, err
+		}
+		found += o.sum()
+		rows--
+	}
+	return rows == 0 && found == upTo.upTo-after.upTo, nil
+}
+
+// Read gets the objects one by one.
 func (s *snapshot) Read(ctx context.Context, r connectors.Range, to connectors.Sink) error {
-	if s.listing == nil || r.Kind != s.store.cfg.Kind {
+	if !s.has(r.Kind) {
 		return nil
 	}
-	if _, err := s.listing.Seek(0, io.SeekStart); err != nil {
+	after, upTo, err := ends(r)
+	if err != nil {
 		return err
 	}
-	lines := json.NewDecoder(bufio.NewReader(s.listing))
-	for {
-		var o listed
-		err := lines.Decode(&o)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for o, err := range s.listing.between(after.key, upTo.key) {
 		if err != nil {
 			return err
 		}
@@ -135,7 +179,14 @@ func (s *snapshot) Read(ctx context.Context, r connectors.Range, to connectors.S
 			return err
 		}
 	}
+	return nil
 }
+
+// What an archive keeps of an object among the metadata that its owner gave it.
+const (
+	metaEncoding = "content_encoding"
+	metaType     = "content_type"
+)
 
 // rowHead is the row of one object but for its content, which is streamed behind it.
 type rowHead struct {
@@ -159,7 +210,7 @@ func (s *snapshot) writeRow(ctx context.Context, o listed, to connectors.Sink) e
 	defer object.Body.Close()
 	metadata := map[string]string{}
 	maps.Copy(metadata, object.Metadata)
-	metadata["content_encoding"], metadata["content_type"] = "base64", aws.ToString(object.ContentType)
+	metadata[metaEncoding], metadata[metaType] = "base64", aws.ToString(object.ContentType)
 	id := strings.TrimPrefix(o.Key, s.prefix)
 	head, err := json.Marshal(rowHead{ID: id, Name: path.Base(id), Metadata: metadata, CreatedAt: o.Modified})
 	if err != nil {
@@ -199,7 +250,6 @@ func (b bodyErrors) Read(p []byte) (int, error) {
 // Close gives the listing's disk space back.
 func (s *snapshot) Close() {
 	if s.listing != nil {
-		s.listing.Close()
-		s.listing = nil
+		s.listing.close()
 	}
 }

@@ -95,6 +95,7 @@ func (s *service) Run(ctx context.Context) error {
 
 	feeders, ctx := errgroup.WithContext(ctx)
 	feeders.Go(func() error { return s.engine.RunTimers(ctx) })
+	feeders.Go(func() error { return s.engine.RunMonitor(ctx) })
 	feeders.Go(func() error { return s.engine.RunIdle(ctx) })
 	feeders.Go(func() error { return s.gates.Run(ctx, s.bus) })
 	feeders.Go(func() error { return s.bus.Answer(ctx, gate.SnapshotQuery, gates.Snapshot(s.db)) })

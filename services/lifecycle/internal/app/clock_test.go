@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"tenure/services/lifecycle/internal/store"
@@ -24,19 +25,25 @@ import (
 // newTestEngine runs an engine on a database of its own; clock is what it takes for this machine's.
 func newTestEngine(t *testing.T, clock func() time.Time) *Engine {
 	t.Helper()
-	ctx := context.Background()
 	url := testkit.Postgres(t)
-	require.NoError(t, pg.CreateSchema(ctx, url, "lifecycle"))
-	db, err := pg.Open(ctx, url, "lifecycle")
+	require.NoError(t, pg.CreateSchema(t.Context(), url, "lifecycle"))
+	db, err := pg.Open(t.Context(), url, "lifecycle")
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
+	policy := tenant.DefaultPolicy()
+	policy.Day = time.Millisecond
+	return startEngine(t, url, db, policy, clock)
+}
+
+// startEngine runs an engine on an empty schema until the test ends.
+func startEngine(t *testing.T, url string, db *pgxpool.Pool, policy tenant.Policy, clock func() time.Time) *Engine {
+	t.Helper()
+	ctx := context.Background()
 	log, err := eventlog.Open(ctx, db, eventlog.Config{Service: "lifecycle"})
 	require.NoError(t, err)
 	require.NoError(t, pg.MigrateSet(ctx, db, "lifecycle", os.DirFS("../../migrations")))
 	vlt, err := vault.Open(ctx, url, strings.Repeat("ab", 32))
 	require.NoError(t, err)
-	policy := tenant.DefaultPolicy()
-	policy.Day = time.Millisecond
 	e := NewEngine(db, log, vlt, Config{
 		Plans: plans.Default(), Clock: clock, Policy: func(_, _ string) tenant.Policy { return policy },
 	})

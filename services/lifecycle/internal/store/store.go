@@ -216,11 +216,15 @@ func CountByState(ctx context.Context, q pg.Querier) (map[string]int64, error) {
 	return counts, err
 }
 
-// CountRunning returns how many operations run, and how many purges are later than their window allows.
+// CountRunning returns how many operations run, and how many deletions are overdue: not begun in the time that they have for
+// it, or not verified in theirs. Those that wait for a hold or an export are not.
 func CountRunning(ctx context.Context, q pg.Querier) (running, overdue int64, err error) {
 	err = q.QueryRow(ctx, `SELECT (SELECT count(*) FROM operations WHERE status IN ('pending', 'running')),
-		(SELECT count(*) FROM streams WHERE snapshot->>'state' IN ('deleting', 'purging')
-			AND (snapshot->'deletion'->>'latest')::timestamptz < now())`).Scan(&running, &overdue)
+		(SELECT count(*) FROM streams, LATERAL (SELECT snapshot->'deletion' AS deletion) d
+			WHERE snapshot->>'state' = '`+string(tenant.Deleting)+`' AND deletion->'deferred_by' IS NULL
+				AND (deletion->>'scheduled_for')::timestamptz < clock_timestamp() - $1::interval
+			OR snapshot->>'state' = '`+string(tenant.Purging)+`' AND deletion->'deferred_by' IS NULL
+				AND (deletion->>'latest')::timestamptz < clock_timestamp())`, tenant.PurgeLateness).Scan(&running, &overdue)
 	return running, overdue, err
 }
 

@@ -91,11 +91,17 @@ func TestAnExportFailsWithItsLastTry(t *testing.T) {
 			p := &FailStep{StepID: s.ID, Participant: "sample", Error: "no such tenant", Permanent: true}
 			w.do(CmdFailStep, p, "step.errored", "export.failed")
 		},
-		"no result":       func(w *world) { w.files("sample", "", "step.errored", "export.failed") },
-		"no files":        func(w *world) { w.files("sample", `{}`, "step.errored", "export.failed") },
-		"an unknown kind": func(w *world) { w.files("sample", `{"files":[{"kind":"keys","url":"https://x"}]}`, "step.errored", "export.failed") },
-		"no url":          func(w *world) { w.files("sample", `{"files":[{"kind":"usage","url":"/x"}]}`, "step.errored", "export.failed") },
-		"less than none":  func(w *world) { w.files("sample", `{"files":[{"kind":"usage","url":"https://x","rows":-1}]}`, "step.errored", "export.failed") },
+		"no result": func(w *world) { w.files("sample", "", "step.errored", "export.failed") },
+		"no files":  func(w *world) { w.files("sample", `{}`, "step.errored", "export.failed") },
+		"an unknown kind": func(w *world) {
+			w.files("sample", `{"files":[{"kind":"keys","url":"https://x"}]}`, "step.errored", "export.failed")
+		},
+		"no url": func(w *world) {
+			w.files("sample", `{"files":[{"kind":"usage","url":"/x"}]}`, "step.errored", "export.failed")
+		},
+		"less than none": func(w *world) {
+			w.files("sample", `{"files":[{"kind":"usage","url":"https://x","rows":-1}]}`, "step.errored", "export.failed")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := exporting(t, &events.Export{})

@@ -5,7 +5,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -84,7 +83,7 @@ func New(db *pgxpool.Pool, log *eventlog.Log, blobs *blob.Store, stores []connec
 // Wake tells an idle worker that there may be a job. Calling it for nothing is harmless.
 func (a *App) Wake() { a.jobs.Wake() }
 
-// Run works until ctx ends. Exports under way are given back then, for another process to begin anew.
+// Run works until ctx ends. Exports under way are given back then, for another process to go on with.
 func (a *App) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.jobs.Run(ctx) })
@@ -171,14 +170,10 @@ func (a *App) expired(ctx context.Context, tx pgx.Tx, job *store.Job) error {
 	return a.emit(ctx, tx, job, &events.ArchiveExpired{ExportID: job.ExportID})
 }
 
-// abortUploads gives up uploads that no running export can be writing: the list of uploads is older than the list of
-// running exports, and an export that begins anew makes a new upload.
+// abortUploads gives up uploads that no open export goes on with: an export notes that it begins one before it does, and
+// the list of uploads is older than what the exports have noted.
 func (a *App) abortUploads(ctx context.Context) error {
-	return a.blobs.AbortUploads(ctx, func(exportIDs []string) (map[string]bool, error) {
-		uploading, err := store.Uploading(ctx, a.db, exportIDs)
-		if err != nil {
-			return nil, fmt.Errorf("look for orphaned uploads: %w", err)
-		}
-		return uploading, nil
+	return a.blobs.AbortUploads(ctx, func(exportIDs []string) (map[string]string, error) {
+		return store.Uploads(ctx, a.db, exportIDs)
 	})
 }

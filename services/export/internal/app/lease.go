@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"tenure/services/export/internal/archive"
+	"tenure/services/export/internal/collect"
 	"tenure/services/export/internal/store"
 	"tenure/shared/events"
 	"tenure/shared/jobs"
@@ -19,11 +19,11 @@ const beatsPerEvent = 5
 // lease is a worker's hold on an export. Each beat of it stores the progress and looks whether the export was cancelled.
 type lease struct {
 	*jobs.Lease
-	app    *App
-	job    store.Job // as the last beat stored it; the heartbeat's own
-	beats  int
-	total  atomic.Int64
-	writer atomic.Pointer[archive.Writer]
+	app     *App
+	job     store.Job // as the last beat stored it; the heartbeat's own
+	beats   int
+	total   atomic.Int64
+	reading atomic.Pointer[collect.Collection]
 }
 
 func (a *App) lease(ctx context.Context, job *store.Job) *lease {
@@ -33,14 +33,14 @@ func (a *App) lease(ctx context.Context, job *store.Job) *lease {
 	return l
 }
 
-// progress tells the rows written, all rows, and the bytes of the rows written. Before there is a writer it is for the
+// progress tells the rows written, all rows, and the bytes of the rows written. Before anything is read it is for the
 // heartbeat alone.
 func (l *lease) progress() (done, total, bytes int64) {
-	w := l.writer.Load()
-	if w == nil {
+	c := l.reading.Load()
+	if c == nil {
 		return l.job.Done, l.total.Load(), l.job.ContentBytes
 	}
-	done, bytes = w.Progress()
+	done, bytes = c.Progress()
 	return done, l.total.Load(), bytes
 }
 

@@ -1,9 +1,9 @@
-// Package archive writes an export as a stream: a zip of files of rows, whose manifest comes last because only then all
-// is known. It holds one buffer, whatever the size of the archive.
+// Package archive writes a zip as an export needs it: in lanes that run side by side, each a run of entries that is cut
+// into the parts of an upload; the directory is made in the end. It holds two buffers a lane, whatever the size of the
+// archive, and it reads an archive back as a stranger would. It does no I/O of its own.
 package archive
 
 import (
-	"archive/zip"
 	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,182 +11,212 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"hash/crc32"
 	"io"
-	"sync/atomic"
 	"time"
 
+	"filippo.io/age"
 	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
 
 	"tenure/services/export/internal/manifest"
 )
 
-const (
-	// DefaultPartBytes is the content after which a part of documents or vectors ends: small enough to be opened by
-	// any program, large enough to keep the parts few.
-	DefaultPartBytes = 64 << 20
+// level 1: a higher one costs more time than the bytes it saves take to upload.
+const level = flate.BestSpeed
 
-	// level 1: a higher one costs more time than the bytes it saves take to upload.
-	level = flate.BestSpeed
+const bufferBytes = 64 << 10
 
-	bufferBytes = 64 << 10
-)
+// Options of the files of one archive.
+type Options struct {
+	// Modified is the time of all entries: the same in every try, so that the same rows give the same bytes.
+	Modified time.Time
+	// EncryptTo is who alone can read the rows; nil: everybody.
+	EncryptTo age.Recipient
+}
 
-// Writer writes one archive from one goroutine. It is a connectors.Sink for the kind that Begin named.
+// File is one finished entry of an archive.
+type File struct {
+	Listed manifest.File `json:"file"`
+	Entry  Entry         `json:"entry"`
+}
+
+// Writer writes the rows of one file as an entry. It is a connectors.Sink for one goroutine.
 type Writer struct {
-	zip       *zip.Writer
-	out       *bufio.Writer
-	partBytes int64
-	modified  time.Time
-
-	names  map[string]bool
-	kind   string
-	part   int
-	open   *entry
-	files  []manifest.File
-	counts map[string]int64
-
-	// done and content are read by others for the progress.
-	done, content atomic.Int64
+	file   manifest.File
+	entry  Entry
+	out    *counter // the lane, behind everything else
+	packed int64    // what out had passed before the entry's content
+	rows   rowWriter
+	// content is hashed as it is; raw as the zip format has it before it compresses, which is encrypted where the file is.
+	content, raw *digest
+	closers      []io.Closer // from the rows to the lane
 }
 
-// entry is the file that is being written.
-type entry struct {
-	file manifest.File
-	hash hash.Hash
-	buf  *bufio.Writer
+// rowWriter is one form of the rows.
+type rowWriter interface {
+	io.Writer
+	EndRow() error
+	// Bytes tells how much content the rows have made so far.
+	Bytes() int64
 }
 
-// NewWriter starts an archive on out. Its entries carry the time modified, so that the same rows give the same bytes.
-func NewWriter(out io.Writer, modified time.Time, partBytes int64) *Writer {
-	buffered := bufio.NewWriterSize(out, bufferBytes)
-	w := &Writer{
-		zip:       zip.NewWriter(buffered),
-		out:       buffered,
-		partBytes: partBytes,
-		modified:  modified,
-		names:     map[string]bool{},
-		counts:    map[string]int64{},
+// Create begins an entry behind what out has passed, in the form that its name tells.
+func Create(out *Lane, name string, o Options) (*Writer, error) {
+	if !manifest.SafeName(name) {
+		return nil, fmt.Errorf("archive: %q is no safe name", name)
 	}
-	w.zip.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) {
-		return flate.NewWriter(out, level)
-	})
-	return w
+	form := manifest.FormOf(name)
+	if form.Encrypted != (o.EncryptTo != nil) {
+		return nil, fmt.Errorf("archive: the name %s and the options differ in whether it is encrypted", name)
+	}
+	w := &Writer{file: manifest.File{Name: name}, entry: Entry{Name: name, Method: deflated, Offset: out.Offset()}}
+	if form.Encrypted || form.Parquet {
+		w.entry.Method = stored // compressed already
+	}
+	w.out = &counter{to: out}
+	if _, err := w.out.Write(localHeader(name, w.entry.Method, newModified(o.Modified))); err != nil {
+		return nil, err
+	}
+	w.packed = w.out.n
+	return w, w.chain(form, o)
 }
 
-// Progress tells the rows and their bytes written so far. Any goroutine may call it.
-func (w *Writer) Progress() (rows, bytes int64) { return w.done.Load(), w.content.Load() }
-
-// PutJSON adds an entry of its own with v as one line of JSON.
-func (w *Writer) PutJSON(name string, v any) error {
-	if err := w.endKind(); err != nil {
+// chain puts together what a row passes on its way to the lane.
+func (w *Writer) chain(form manifest.Form, o Options) error {
+	var next io.Writer = w.out
+	if w.entry.Method == deflated {
+		deflater, err := flate.NewWriter(next, level)
+		if err != nil {
+			return err
+		}
+		next = w.closing(deflater)
+	}
+	w.raw = &digest{crc: crc32.NewIEEE(), to: next}
+	w.content = w.raw
+	next = w.raw
+	if form.Encrypted {
+		w.raw.sha = sha256.New()
+		sealed, err := age.Encrypt(next, o.EncryptTo)
+		if err != nil {
+			return fmt.Errorf("archive: encrypt %s: %w", w.file.Name, err)
+		}
+		zipped, err := gzip.NewWriterLevel(w.closing(sealed), level)
+		if err != nil {
+			return err
+		}
+		w.content = &digest{to: w.closing(zipped)}
+		next = w.content
+	}
+	w.content.sha = sha256.New()
+	if form.Parquet {
+		table, err := newTable(manifest.KindOf(w.file.Name), next)
+		w.rows = table
+		w.closers = append([]io.Closer{table}, w.closers...)
 		return err
 	}
-	line, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", name, err)
-	}
-	if err := w.create(name); err != nil {
-		return err
-	}
-	if _, err := w.open.buf.Write(append(line, '\n')); err != nil {
-		return err
-	}
-	w.open.file.Rows, w.open.file.Bytes = 1, int64(len(line)+1)
-	return w.endEntry()
+	w.rows = &lines{bufio.NewWriterSize(next, bufferBytes), w.content}
+	return nil
 }
 
-// Begin starts the rows of a kind; those of the kind before are complete.
-func (w *Writer) Begin(kind string) error {
-	if err := w.endKind(); err != nil {
-		return err
-	}
-	w.kind, w.part = kind, 1
-	w.counts[kind] = 0
-	return w.create(manifest.PartName(kind, 1))
+func (w *Writer) closing(c io.WriteCloser) io.Writer {
+	w.closers = append([]io.Closer{c}, w.closers...)
+	return c
 }
-
-var errNoKind = errors.New("archive: a row before Begin")
 
 // Write adds to the row that is open.
-func (w *Writer) Write(p []byte) (int, error) {
-	if w.kind == "" {
-		return 0, errNoKind
-	}
-	if w.open == nil {
-		w.part++
-		if err := w.create(manifest.PartName(w.kind, w.part)); err != nil {
-			return 0, err
+func (w *Writer) Write(p []byte) (int, error) { return w.rows.Write(p) }
+
+// EndRow ends the row.
+func (w *Writer) EndRow() error {
+	w.file.Rows++
+	return w.rows.EndRow()
+}
+
+// Rows and Bytes tell what was written so far.
+func (w *Writer) Rows() int64  { return w.file.Rows }
+func (w *Writer) Bytes() int64 { return w.rows.Bytes() }
+
+// Close ends the entry and tells what is in it.
+func (w *Writer) Close() (File, error) {
+	if l, ok := w.rows.(*lines); ok {
+		if err := l.Flush(); err != nil {
+			return File{}, err
 		}
 	}
-	n, err := w.open.buf.Write(p)
-	w.open.file.Bytes += int64(n)
-	w.content.Add(int64(n))
+	for _, c := range w.closers {
+		if err := c.Close(); err != nil {
+			return File{}, fmt.Errorf("archive: %s: %w", w.file.Name, err)
+		}
+	}
+	w.entry.CRC32, w.entry.Size, w.entry.Packed = w.raw.crc.Sum32(), w.raw.n, w.out.n-w.packed
+	w.file.Bytes, w.file.SHA256 = w.content.n, w.content.hex()
+	if w.content != w.raw {
+		w.file.StoredBytes, w.file.StoredSHA256 = w.raw.n, w.raw.hex()
+	}
+	_, err := w.out.Write(descriptor(w.entry))
+	return File{w.file, w.entry}, err
+}
+
+// PutJSON adds a file of its own with v as one line of JSON: never encrypted, since it holds nothing of the tenant's but ids and
+// numbers.
+func PutJSON(out *Lane, name string, o Options, v any) (File, error) {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return File{}, fmt.Errorf("encode %s: %w", name, err)
+	}
+	o.EncryptTo = nil
+	w, err := Create(out, name, o)
+	if err != nil {
+		return File{}, err
+	}
+	_, writeErr := w.Write(line)
+	if err := errors.Join(writeErr, w.EndRow()); err != nil {
+		return File{}, err
+	}
+	return w.Close()
+}
+
+// lines writes rows as they come, each on a line.
+type lines struct {
+	*bufio.Writer
+	content *digest
+}
+
+func (l *lines) EndRow() error { return l.WriteByte('\n') }
+
+func (l *lines) Bytes() int64 { return l.content.n + int64(l.Buffered()) }
+
+// counter counts what passes.
+type counter struct {
+	to io.Writer
+	n  int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.to.Write(p)
+	c.n += int64(n)
 	return n, err
 }
 
-// EndRow ends the row, and the part when it is large enough: a row is never cut.
-func (w *Writer) EndRow() error {
-	if _, err := w.Write([]byte{'\n'}); err != nil {
-		return err
-	}
-	w.open.file.Rows++
-	w.counts[w.kind]++
-	w.done.Add(1)
-	if manifest.Parted(w.kind) && w.open.file.Bytes >= w.partBytes {
-		return w.endEntry()
-	}
-	return nil
+// digest counts what passes and keeps those sums of it that it is given.
+type digest struct {
+	sha hash.Hash
+	crc hash.Hash32
+	to  io.Writer
+	n   int64
 }
 
-// Finish completes m with what was written, adds it as the last entry and closes the archive. When the counts do not
-// match it fails, and what was written has no directory: nobody can take it for an archive.
-func (w *Writer) Finish(m manifest.Manifest) (manifest.Manifest, error) {
-	if err := w.endKind(); err != nil {
-		return m, err
+func (d *digest) Write(p []byte) (int, error) {
+	if d.sha != nil {
+		d.sha.Write(p)
 	}
-	m.ActualCounts, m.Files = w.counts, w.files
-	if err := m.Check(); err != nil {
-		return m, err
+	if d.crc != nil {
+		d.crc.Write(p)
 	}
-	if err := w.PutJSON(manifest.Name, m); err != nil {
-		return m, err
-	}
-	if err := w.zip.Close(); err != nil {
-		return m, err
-	}
-	return m, w.out.Flush()
+	n, err := d.to.Write(p)
+	d.n += int64(n)
+	return n, err
 }
 
-func (w *Writer) create(name string) error {
-	if !manifest.SafeName(name) || w.names[name] {
-		return fmt.Errorf("archive: %q is no safe name, or there twice", name)
-	}
-	w.names[name] = true
-	content, err := w.zip.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: w.modified})
-	if err != nil {
-		return fmt.Errorf("archive: %s: %w", name, err)
-	}
-	e := &entry{file: manifest.File{Name: name}, hash: sha256.New()}
-	e.buf = bufio.NewWriterSize(io.MultiWriter(e.hash, content), bufferBytes)
-	w.open = e
-	return nil
-}
-
-func (w *Writer) endKind() error {
-	w.kind = ""
-	if w.open == nil {
-		return nil
-	}
-	return w.endEntry()
-}
-
-func (w *Writer) endEntry() error {
-	e := w.open
-	w.open = nil
-	if err := e.buf.Flush(); err != nil {
-		return fmt.Errorf("archive: %s: %w", e.file.Name, err)
-	}
-	e.file.SHA256 = hex.EncodeToString(e.hash.Sum(nil))
-	w.files = append(w.files, e.file)
-	return nil
-}
+func (d *digest) hex() string { return hex.EncodeToString(d.sha.Sum(nil)) }

@@ -1,51 +1,63 @@
-// Package collect reads everything that a tenant has, from every store, into an archive.
+// Package collect reads everything that a tenant has, from every store, into the parts of an archive: in lanes side by
+// side, and with checkpoints by which another process goes on where one was killed.
 package collect
 
 import (
 	"context"
 	"fmt"
-	"io"
+	"maps"
 	"slices"
 	"time"
 
 	"tenure/services/connectors"
-	"tenure/services/export/internal/archive"
 	"tenure/services/export/internal/manifest"
+	"tenure/shared/fault"
 )
+
+// Wanted says what goes into an archive.
+type Wanted struct {
+	ExportID string
+	Of       connectors.Scope
+	// Since leaves out what changed before, where a store can tell.
+	Since time.Time
+	// Kinds are those of package manifest and of the stores; none is all.
+	Kinds []string
+	// Parquet are the kinds whose rows are wanted in that form.
+	Parquet []string
+	// Encrypted: the files are encrypted.
+	Encrypted bool
+	// Without are stores that are left out, since they cannot tell one person's rows from another's.
+	Without []string
+}
+
+func (w Wanted) form(kind string) manifest.Form {
+	return manifest.Form{Parquet: slices.Contains(w.Parquet, kind), Encrypted: w.Encrypted}
+}
 
 // Collection is the stores' snapshots, all open at once: so they lie as close together in time as they can.
 type Collection struct {
-	exportID, tenant string
-	wanted           Wanted
-	snapshots        []connectors.Snapshot
-}
-
-// Wanted narrows an archive. The zero value is everything.
-type Wanted struct {
-	// Since leaves out what changed before, where a store can tell.
-	Since time.Time
-	// Kinds are those of package manifest; none is all.
-	Kinds []string
-}
-
-// kinds are those wanted, in the order of an archive.
-func (w Wanted) kinds() []string {
-	if len(w.Kinds) == 0 {
-		return manifest.Kinds()
-	}
-	return slices.DeleteFunc(manifest.Kinds(), func(kind string) bool { return !slices.Contains(w.Kinds, kind) })
+	wanted    Wanted
+	stores    []connectors.Connector
+	snapshots []connectors.Snapshot
+	progress  progress
 }
 
 // Open takes a snapshot of each store. Close the collection in any case.
-func Open(ctx context.Context, stores []connectors.Connector, exportID, tenant string, wanted Wanted) (*Collection, error) {
-	c := &Collection{exportID: exportID, tenant: tenant, wanted: wanted}
+func Open(ctx context.Context, stores []connectors.Connector, wanted Wanted) (*Collection, error) {
+	c := &Collection{wanted: wanted, stores: stores}
 	for _, store := range stores {
-		s, err := store.Snapshot(ctx, connectors.Tenant(tenant), wanted.Since)
+		s, err := store.Snapshot(ctx, wanted.Of, wanted.Since)
 		if err != nil {
 			c.Close()
 			return nil, err
 		}
 		c.snapshots = append(c.snapshots, s)
+		for kind := range s.Counts() {
+			if !manifest.ValidKind(kind) {
+				c.Close()
+				return nil, fault.Permanent(fmt.Errorf("store %s calls its rows %q, which cannot be a folder of an archive; mend the data map", store.Name(), kind))
+			}
+		}
 	}
 	return c, nil
 }
@@ -57,10 +69,30 @@ func (c *Collection) Close() {
 	}
 }
 
+// kinds are those wanted, in the order of an archive: those of every tenant, and what else the stores have.
+func (c *Collection) kinds() []string {
+	kinds := manifest.Kinds()
+	others := map[string]bool{}
+	for _, s := range c.snapshots {
+		for kind := range s.Counts() {
+			others[kind] = !slices.Contains(kinds, kind)
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(others)) {
+		if others[kind] {
+			kinds = append(kinds, kind)
+		}
+	}
+	if len(c.wanted.Kinds) == 0 {
+		return kinds
+	}
+	return slices.DeleteFunc(kinds, func(kind string) bool { return !slices.Contains(c.wanted.Kinds, kind) })
+}
+
 // Expected is what the stores counted in their snapshots, by kind; every kind that is wanted is there.
 func (c *Collection) Expected() map[string]int64 {
 	expected := map[string]int64{}
-	for _, kind := range c.wanted.kinds() {
+	for _, kind := range c.kinds() {
 		expected[kind] = 0
 		for _, s := range c.snapshots {
 			expected[kind] += s.Counts()[kind]
@@ -69,60 +101,18 @@ func (c *Collection) Expected() map[string]int64 {
 	return expected
 }
 
-// metadata is the archive's first entry, for people and for programs that import it.
-type metadata struct {
-	Format     string           `json:"format"`
-	ExportID   string           `json:"export_id"`
-	TenantID   string           `json:"tenant_id"`
-	SnapshotAt time.Time        `json:"snapshot_at"`
-	Since      time.Time        `json:"since,omitzero"`
-	Stores     []manifest.Store `json:"stores"`
-	Kinds      []string         `json:"kinds"`
-}
-
-const format = "tenure-export/1"
-
-// Archive writes all rows and the manifest to out. progress is given the writer, whose Progress may be asked from then
-// on. An archive whose rows are not what the stores counted is an error that wraps manifest.ErrIncomplete.
-func (c *Collection) Archive(ctx context.Context, out io.Writer, progress func(*archive.Writer)) (manifest.Manifest, error) {
-	stores := c.stores()
-	m := manifest.Manifest{
-		ExportID: c.exportID, TenantID: c.tenant, SnapshotAt: manifest.Earliest(stores), Since: c.wanted.Since, Stores: stores,
-		ExpectedCounts: c.Expected(),
-	}
-	w := archive.NewWriter(out, m.SnapshotAt, archive.DefaultPartBytes)
-	progress(w)
-	err := w.PutJSON(manifest.MetadataName, metadata{
-		Format: format, ExportID: c.exportID, TenantID: c.tenant, SnapshotAt: m.SnapshotAt, Since: c.wanted.Since, Stores: stores,
-		Kinds: c.wanted.kinds(),
-	})
-	if err != nil {
-		return m, err
-	}
-	for _, kind := range c.wanted.kinds() {
-		if err := c.write(ctx, w, kind); err != nil {
-			return m, fmt.Errorf("%s: %w", kind, err)
-		}
-	}
-	return w.Finish(m)
-}
-
-func (c *Collection) write(ctx context.Context, w *archive.Writer, kind string) error {
-	if err := w.Begin(kind); err != nil {
-		return err
-	}
-	for _, s := range c.snapshots {
-		if err := connectors.ReadKind(ctx, s, kind, w); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *Collection) stores() []manifest.Store {
-	stores := make([]manifest.Store, len(c.snapshots))
+// watermarks are those of the stores, in their order.
+func (c *Collection) watermarks() []connectors.Watermark {
+	all := make([]connectors.Watermark, len(c.snapshots))
 	for i, s := range c.snapshots {
-		w := s.Watermark()
+		all[i] = s.Watermark()
+	}
+	return all
+}
+
+func (c *Collection) manifestStores() []manifest.Store {
+	stores := make([]manifest.Store, len(c.snapshots))
+	for i, w := range c.watermarks() {
 		stores[i] = manifest.Store{Name: w.Store, TakenAt: w.TakenAt, Position: w.Position}
 	}
 	return stores

@@ -27,6 +27,8 @@ type Manifest struct {
 	Since time.Time `json:"since,omitzero"`
 	// Stores tell the state that each store was read at.
 	Stores []Store `json:"stores"`
+	// Without are stores that an archive of one person's data has nothing of: they cannot tell whose a row is.
+	Without []string `json:"without,omitempty"`
 	// ExpectedCounts were counted by the stores at their watermarks, ActualCounts as the rows were written, by kind.
 	ExpectedCounts map[string]int64 `json:"expected_counts"`
 	ActualCounts   map[string]int64 `json:"actual_counts"`
@@ -43,11 +45,16 @@ type Store struct {
 // File is one entry of the archive, the manifest itself left out.
 type File struct {
 	Name string `json:"name"`
-	// Rows are lines; each ends with a line feed.
+	// Store is the one that the rows are from; "" in a file that has the rows of several, or none.
+	Store string `json:"store,omitempty"`
+	// Rows are lines, each of which ends with a line feed, or those of a Parquet file.
 	Rows int64 `json:"rows"`
-	// Bytes and SHA256 (hex) are those of the content, not of its compressed form.
+	// Bytes and SHA256 (hex) are those of the content, not of its compressed or encrypted form.
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
+	// StoredBytes and StoredSHA256 (hex) are those of an encrypted entry, as whoever has no key can check it.
+	StoredBytes  int64  `json:"stored_bytes,omitempty"`
+	StoredSHA256 string `json:"stored_sha256,omitempty"`
 }
 
 // ErrIncomplete says that the archive does not hold what the stores counted.

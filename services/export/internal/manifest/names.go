@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Kinds of rows, in the order in which they stand in an archive.
+// Kinds of rows, in the order in which they stand in an archive. A store may have others: they stand behind these.
 const (
 	Documents = "documents"
 	Vectors   = "vectors"
@@ -15,33 +15,71 @@ const (
 	Audit     = "audit"
 )
 
-// Kinds lists them all: each has a count and at least one file in every archive of everything, be it empty, so that "none"
-// can be told from "forgotten".
+// Kinds lists those that every tenant has: each has a count and at least one file in every archive of everything, be it
+// empty, so that "none" can be told from "forgotten".
 func Kinds() []string { return []string{Documents, Vectors, Usage, Billing, Audit} }
 
 // Parted reports whether the rows of a kind are cut into numbered parts; the others are one file.
-func Parted(kind string) bool { return kind == Documents || kind == Vectors }
+func Parted(kind string) bool { return kind != Usage && kind != Billing && kind != Audit }
 
-// PartName names the n-th part of a kind, from 1: "documents/part-00001.ndjson", or "usage.ndjson" for a kind that has
-// one file.
-func PartName(kind string, n int) string {
-	if !Parted(kind) {
-		return kind + extension
+// ValidKind reports whether a store may name its rows so: the name becomes a folder of archives, on any system.
+func ValidKind(kind string) bool {
+	return len(kind) <= maxKind && safePart(kind) && !strings.Contains(kind, ".")
+}
+
+const maxKind = 64
+
+// Form is how the rows of a file are written: as lines of JSON in a zip entry that is compressed, unless it says otherwise.
+type Form struct {
+	Parquet bool
+	// Encrypted files are compressed by gzip and encrypted by age: an entry of the zip that stays as it is.
+	Encrypted bool
+}
+
+// FileName names the n-th file of a kind, from 1: "documents/part-00001.ndjson", or "usage.ndjson" for a kind that has one
+// file. Where the n-th file would grow too large it goes on in others, counted by more from 1:
+// "documents/part-00001.2.ndjson". The same never names two files, and different ones are never the same name.
+func FileName(kind string, n, more int, form Form) string {
+	name := kind
+	if Parted(kind) {
+		name = fmt.Sprintf("%s/part-%05d", kind, n)
 	}
-	return fmt.Sprintf("%s/part-%05d%s", kind, n, extension)
+	if more > 1 {
+		name = fmt.Sprintf("%s.%d", name, more)
+	}
+	extension := ndjson
+	if form.Parquet {
+		extension = parquet
+	}
+	if form.Encrypted {
+		extension += encrypted
+	}
+	return name + extension
 }
 
 // KindOf tells which kind's rows are in an entry, or "" for those that hold none.
 func KindOf(name string) string {
-	base, ok := strings.CutSuffix(name, extension)
-	if !ok {
+	name = strings.TrimSuffix(name, encrypted)
+	base, isParquet := strings.CutSuffix(name, parquet)
+	base, isJSON := strings.CutSuffix(base, ndjson)
+	if !isParquet && !isJSON {
 		return ""
 	}
 	kind, _, _ := strings.Cut(base, "/")
 	return kind
 }
 
-const extension = ".ndjson"
+// FormOf tells how the rows of an entry are written.
+func FormOf(name string) Form {
+	base, isEncrypted := strings.CutSuffix(name, encrypted)
+	return Form{Parquet: strings.HasSuffix(base, parquet), Encrypted: isEncrypted}
+}
+
+const (
+	ndjson    = ".ndjson"
+	parquet   = ".parquet"
+	encrypted = ".gz.age"
+)
 
 // maxName keeps a name short enough for every file system, with room for the folder it is unpacked into.
 const maxName = 200

@@ -1,0 +1,107 @@
+package archive
+
+import "fmt"
+
+// LeastPart is the least that S3 takes as a part of an upload, but for the last one, in bytes.
+const LeastPart = 5 << 20
+
+// Part is a part of an upload as S3 knows it.
+type Part struct {
+	Number int32 `json:"number"`
+	Bytes  int64 `json:"bytes"`
+	// ETag and CRC32 (base64) tell it from what anybody else uploads under the same number.
+	ETag  string `json:"etag"`
+	CRC32 string `json:"crc32,omitempty"`
+}
+
+// Numbers are those of the parts that a lane may make, the last one excluded: S3 puts the parts together in their order,
+// whenever they were uploaded.
+type Numbers struct {
+	First int32 `json:"first"`
+	Last  int32 `json:"last"`
+}
+
+// size is how large the part with this number should be. The numbers of an upload are limited, its size is not known: so
+// the later parts of a lane that has much more than was thought are larger. It follows from the number alone, so that
+// whoever goes on with a lane makes the same parts.
+func (n Numbers) size(number int32) int {
+	return LeastPart * (1 + 4*int(number-n.First)/max(int(n.Last-n.First), 1))
+}
+
+// Lane cuts a run of entries into parts. No entry stands in one that others follow of another lane: a part ends with an
+// entry, or it is followed by one of the same lane; what is left in the end begins with an entry. It is for one
+// goroutine.
+type Lane struct {
+	numbers Numbers
+	next    int32
+	base    int64 // bytes in the parts that were made
+	buf     []byte
+	put     Put
+}
+
+// Put takes a part over, and returns a buffer for the next: body is its own from then on. ends says that an entry ends with
+// it.
+type Put func(number int32, body []byte, ends bool) (next []byte, err error)
+
+// NewLane goes on behind the parts that were made already, and collects the next one in buf.
+func NewLane(numbers Numbers, made []Part, buf []byte, put Put) *Lane {
+	l := &Lane{numbers: numbers, next: numbers.First, buf: buf[:0], put: put}
+	for _, p := range made {
+		l.next, l.base = p.Number+1, l.base+p.Bytes
+	}
+	return l
+}
+
+// Offset is where the lane is, in bytes from its beginning.
+func (l *Lane) Offset() int64 { return l.base + int64(len(l.buf)) }
+
+// Write adds to the entry that is open. It holds a part's worth back, so that the entry's last part is large enough.
+func (l *Lane) Write(p []byte) (int, error) {
+	for written := 0; ; {
+		size := l.numbers.size(l.next)
+		n := min(len(p)-written, 2*size-len(l.buf))
+		l.buf = append(l.buf, p[written:written+n]...)
+		written += n
+		if len(l.buf) < 2*size {
+			return written, nil
+		}
+		if err := l.cut(size, false); err != nil {
+			return written, err
+		}
+	}
+}
+
+// EndEntry makes a part of what is there, if it is enough for one.
+func (l *Lane) EndEntry() error {
+	if len(l.buf) < LeastPart {
+		return nil
+	}
+	return l.cut(len(l.buf), true)
+}
+
+// Rest is what is left for the end of the archive.
+func (l *Lane) Rest() []byte { return l.buf }
+
+// End makes the upload's last part of what is left.
+func (l *Lane) End() error {
+	if len(l.buf) == 0 {
+		return nil
+	}
+	return l.cut(len(l.buf), true)
+}
+
+func (l *Lane) cut(size int, ends bool) error {
+	if l.next >= l.numbers.Last {
+		return fmt.Errorf("archive: there is more than S3 has room for in %d parts; export the kinds one by one", l.numbers.Last-l.numbers.First)
+	}
+	body := l.buf[:size:size]
+	rest := l.buf[size:]
+	next, err := l.put(l.next, body, ends)
+	if err != nil {
+		return err
+	}
+	l.buf = append(next[:0], rest...)
+	l.next++
+	l.base += int64(size)
+	return nil
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +150,104 @@ func TestAChangedObjectEndsTheReading(t *testing.T) {
 				t.Error("Read mixes two states")
 			}
 		})
+	}
+}
+
+// TestNamesThatSortApartInFolders: "a-b" is before "a/b", although the folder "a" is before "a-b".
+func TestNamesThatSortApartInFolders(t *testing.T) {
+	b := newBucket(t)
+	names := []string{"a-b", "a/b", "a/c", "b:0123", "\u00e9/x"}
+	for _, id := range names {
+		if err := b.put(t.Context(), "acme", id, "content"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	snapshot, err := b.store.Snapshot(t.Context(), connectors.Tenant("acme"), time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snapshot.Close()
+	ranges, err := snapshot.Ranges(t.Context(), "documents", len(names))
+	if err != nil || len(ranges) != len(names) {
+		t.Fatalf("ranges are %v, %v", ranges, err)
+	}
+	for i, r := range ranges {
+		var got row
+		if err := snapshot.Read(t.Context(), r, &got); err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf(`{"id":%q,`, names[i]); !strings.HasPrefix(string(got), want) {
+			t.Errorf("range %d is %.80s, not %s", i, got, names[i])
+		}
+	}
+}
+
+// TestAnOldVersionThatComesToLightIsAChange: neither the count nor the times are newer than the earlier snapshot's.
+func TestAnOldVersionThatComesToLightIsAChange(t *testing.T) {
+	b := newBucket(t)
+	_, err := b.client.PutBucketVersioning(t.Context(), &awss3.PutBucketVersioningInput{
+		Bucket: &b.name, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.put(t.Context(), "acme", "1", "old"); err != nil {
+		t.Fatal(err)
+	}
+	newest, err := b.client.PutObject(t.Context(), &awss3.PutObjectInput{
+		Bucket: &b.name, Key: aws.String("data/acme/1"), Body: strings.NewReader("new"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func(at connectors.Watermark) (bool, connectors.Watermark) {
+		snapshot, err := b.store.Snapshot(t.Context(), connectors.Tenant("acme"), time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer snapshot.Close()
+		same, err := snapshot.Same(t.Context(), connectors.Range{Kind: "documents"}, 1, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return same, snapshot.Watermark()
+	}
+	_, at := same(connectors.Watermark{})
+	if ok, _ := same(at); !ok {
+		t.Error("what did not change is not the same")
+	}
+	_, err = b.client.DeleteObject(t.Context(), &awss3.DeleteObjectInput{
+		Bucket: &b.name, Key: aws.String("data/acme/1"), VersionId: newest.VersionId,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, _ := same(at); ok {
+		t.Error("the old version passes for the new one")
+	}
+}
+
+func TestLoadPutsTheObjectAsItWas(t *testing.T) {
+	b := newBucket(t)
+	row := `{"id":"reports/1.txt","metadata":{"author":"ann","content_encoding":"base64","content_type":"text/x-report"},"content":"Y29udGVudA=="}`
+	n, err := b.store.Load(t.Context(), "fresh", "documents", []json.RawMessage{json.RawMessage(row)}, nil)
+	if err != nil || n != 1 {
+		t.Fatalf("loaded %d, %v", n, err)
+	}
+	got, err := b.client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: &b.name, Key: aws.String("data/fresh/reports/1.txt")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Body.Close()
+	content, err := io.ReadAll(got.Body)
+	if err != nil || string(content) != "content" || aws.ToString(got.ContentType) != "text/x-report" || got.Metadata["author"] != "ann" || len(got.Metadata) != 1 {
+		t.Errorf("it is %q, %v, %+v", content, err, got.Metadata)
+	}
+	for _, id := range []string{"", "../acme/x", "a/../../x", "."} {
+		hostile := strings.Replace(row, "reports/1.txt", id, 1)
+		if _, err := b.store.Load(t.Context(), "fresh", "documents", []json.RawMessage{json.RawMessage(hostile)}, nil); !fault.IsPermanent(err) {
+			t.Errorf("the name %q is taken: %v", id, err)
+		}
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package auth tells who calls the HTTP API: an operator, who may do all, or a tenant, who reaches itself alone.
 //
-// Tokens come from an OpenID Connect issuer, or are signed with a local key; in development "dev" and
-// "dev:<tenant>" are tokens too. Whatever signed it, a token speaks by its claims:
+// Tokens come from an OpenID Connect issuer, or are signed with a local key; in development "dev", "dev+<name>" (another
+// operator, where two are needed) and "dev:<tenant>" are tokens too. Whatever signed it, a token speaks by its claims:
 //
 //	sub     who it is: an opaque id, never an e-mail address, for it stands in the audit log
 //	tenant  makes it this tenant's token, whatever else it claims

@@ -57,11 +57,13 @@ func TestDevTokensWorkInDevelopmentAlone(t *testing.T) {
 	dev := verifier(t, auth.Settings{Env: "dev"})
 	wantPrincipal(t, dev, "dev", auth.Principal{Kind: auth.Operator, Subject: "dev"})
 	wantPrincipal(t, dev, "dev:acme", auth.Principal{Kind: auth.Tenant, Tenant: "acme", Subject: "acme"})
-	for _, token := range []string{"", "dev:", "dev:a.b", "dev:*", "devil", "DEV"} {
+	wantPrincipal(t, dev, "dev+bob", auth.Principal{Kind: auth.Operator, Subject: "bob"})
+	for _, token := range []string{"", "dev:", "dev:a.b", "dev:*", "devil", "DEV", "dev+", "dev+a b", "dev+a@b"} {
 		wantRefusal(t, dev, token, http.StatusUnauthorized)
 	}
 	production := verifier(t, auth.Settings{Env: "production", Key: secret})
 	wantRefusal(t, production, "dev", http.StatusUnauthorized)
+	wantRefusal(t, production, "dev+bob", http.StatusUnauthorized)
 	wantRefusal(t, production, "dev:acme", http.StatusUnauthorized)
 }
 

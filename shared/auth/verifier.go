@@ -14,7 +14,8 @@ import (
 
 // Settings say whose tokens are taken. One of Issuer and Key must be set outside development.
 type Settings struct {
-	// Env is "dev" in development: the tokens "dev" (an operator) and "dev:<tenant>" are taken.
+	// Env is "dev" in development: the tokens "dev" (an operator), "dev+<name>" (the operator of that name) and "dev:<tenant>"
+	// are taken.
 	Env string `env:"TENURE_ENV" envDefault:"production"`
 	// Issuer is the URL of an OpenID Connect issuer; Audience is what its tokens for Tenure name as theirs.
 	Issuer   string `env:"TENURE_OIDC_ISSUER"`
@@ -63,7 +64,7 @@ func (v *Verifier) Authenticate(ctx context.Context, bearer string) (Principal, 
 		}
 	}
 	if v.claimed == nil {
-		return Principal{}, unauthenticated("the token is not valid: in development use dev or dev:<tenant>")
+		return Principal{}, unauthenticated("the token is not valid: in development use dev, dev+<name> or dev:<tenant>")
 	}
 	c, err := v.claimed(ctx, bearer)
 	if errors.Is(err, errIssuerAway) {
@@ -74,10 +75,13 @@ func (v *Verifier) Authenticate(ctx context.Context, bearer string) (Principal, 
 	return c.principal()
 }
 
-// devPrincipal knows "dev" and "dev:<tenant>".
+// devPrincipal knows "dev", "dev+<name>" and "dev:<tenant>". Names are written like ids.
 func devPrincipal(token string) (Principal, bool) {
 	if token == "dev" {
 		return Principal{Kind: Operator, Subject: "dev"}, true
+	}
+	if name, ok := strings.CutPrefix(token, "dev+"); ok {
+		return Principal{Kind: Operator, Subject: name}, events.ValidTenantID(name)
 	}
 	tenant, ok := strings.CutPrefix(token, "dev:")
 	if !ok || !events.ValidTenantID(tenant) {

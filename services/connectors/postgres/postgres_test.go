@@ -219,6 +219,11 @@ func TestAPolicyThatHidesRowsIsAnError(t *testing.T) {
 	}
 }
 
+func waits(err error) bool {
+	_, wait := fault.Delay(err)
+	return wait
+}
+
 func TestADatabaseThatIsDownIsWaitedFor(t *testing.T) {
 	proxy, url := testkit.ProxyURL(t, testkit.Postgres(t))
 	store, err := postgres.Open(t.Context(), "app", postgres.Config{URL: url, Tables: []postgres.Table{documents}})

@@ -75,7 +75,7 @@ func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
 		return nil, err
 	}
 	s.app = app.New(s.db, s.log, blobs, s.stores, app.Config{
-		Day: d.Day, Plans: offer.Plans, Dev: d.Env == "dev", Workers: cfg.Workers,
+		Day: d.Day, Plans: offer.Plans, Egress: d.Egress(), Workers: cfg.Workers,
 	})
 	s.app.Register(d.API)
 	return s, nil

@@ -72,6 +72,12 @@ type world struct {
 // newWorld starts the service, with settings beside the usual as pairs of name and value.
 func newWorld(t *testing.T, settings ...string) *world {
 	t.Helper()
+	return newWorldOf(t, dataMap, settings...)
+}
+
+// newWorldOf is newWorld with another data map.
+func newWorldOf(t *testing.T, dataMap string, settings ...string) *world {
+	t.Helper()
 	url, nats := testkit.Postgres(t), testkit.NATS(t)
 	db, err := pgxpool.New(t.Context(), url)
 	check(t, err)

@@ -16,6 +16,7 @@ import (
 	"tenure/services/export/internal/blob"
 	"tenure/services/export/internal/contribution"
 	"tenure/services/export/internal/store"
+	"tenure/shared/egress"
 	"tenure/shared/eventlog"
 	"tenure/shared/events"
 	"tenure/shared/jobs"
@@ -29,8 +30,8 @@ type Config struct {
 	Day time.Duration
 	// Plans rank the tenants' exports in the queue.
 	Plans plans.Catalogue
-	// Dev lets participants give files by http, and on this machine.
-	Dev bool
+	// Egress is where participants' files may lie.
+	Egress egress.Policy
 	// Workers is how many exports run side by side in this process; 0 is 2.
 	Workers int
 	// Lease is how long a job stays with a worker that is not heard of; 0 is 10 s. A killed worker's job waits as long.
@@ -74,7 +75,7 @@ func New(db *pgxpool.Pool, log *eventlog.Log, blobs *blob.Store, stores []connec
 	a := &App{
 		db: db, log: log, blobs: blobs, cfg: cfg,
 		stores:       append(append([]connectors.Connector{}, stores...), store.History(db)),
-		participants: contribution.NewClient(cfg.Dev),
+		participants: contribution.NewClient(cfg.Egress),
 	}
 	a.jobs = jobs.New(jobs.Config{Workers: cfg.Workers, Poll: cfg.Poll}, a.claim, a.process)
 	return a

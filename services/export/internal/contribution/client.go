@@ -8,14 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"syscall"
 	"time"
 
 	"tenure/services/connectors"
+	"tenure/shared/egress"
 	"tenure/shared/events"
 	"tenure/shared/fault"
 )
@@ -29,57 +27,14 @@ const (
 
 // Client fetches files. It is safe for concurrent use.
 type Client struct {
-	dev   bool
-	stall time.Duration
-	http  *http.Client
+	egress egress.Policy
+	stall  time.Duration
+	http   *http.Client
 }
 
-// NewClient makes a client. In development it takes http and addresses of this machine and its networks; otherwise it
-// refuses them where it connects, so that no name can be made to point inward: a participant's answer must not make
-// this service read what only it can reach.
-func NewClient(dev bool) *Client {
-	dialer := &net.Dialer{Timeout: patience}
-	if !dev {
-		dialer.Control = refusePrivate
-	}
-	return &Client{dev: dev, stall: patience, http: &http.Client{
-		// No proxy: it would be what is connected to, whatever the address of the file.
-		Transport: &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: patience, IdleConnTimeout: patience},
-		// A redirect would be one more address that nobody has checked.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-}
-
-var errPrivate = errors.New("its address is not one of the public internet")
-
-// reserved are networks that netip has no name for: shared and benchmark space, protocol assignments, documentation,
-// class E, and IPv6's ways to write an IPv4 address (IANA's special-purpose address registries).
-var reserved = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
-	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2002::/16"),
-}
-
-// refusePrivate is a net.Dialer's Control: it sees the address that is really connected to.
-func refusePrivate(_, address string, _ syscall.RawConn) error {
-	to, err := netip.ParseAddrPort(address)
-	if err != nil || !public(to.Addr().Unmap()) {
-		return errPrivate
-	}
-	return nil
-}
-
-func public(ip netip.Addr) bool {
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
-		return false
-	}
-	for _, network := range reserved {
-		if network.Contains(ip) {
-			return false
-		}
-	}
-	return true
+// NewClient makes a client that reaches what the policy allows.
+func NewClient(p egress.Policy) *Client {
+	return &Client{egress: p, stall: patience, http: p.Client(patience)}
 }
 
 // fetch writes the rows of a file behind the first after ones up to row upTo, and checks each, and that there are as many
@@ -135,8 +90,8 @@ func (c *Client) open(ctx context.Context, address string) (io.ReadCloser, error
 	}
 	request.Header.Set("Accept", "application/x-ndjson")
 	response, err := c.http.Do(request)
-	if errors.Is(err, errPrivate) {
-		return nil, fault.Permanent(errPrivate)
+	if errors.Is(err, egress.ErrPrivate) {
+		return nil, fault.Permanent(egress.ErrPrivate)
 	}
 	if err != nil {
 		return nil, err

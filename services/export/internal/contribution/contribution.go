@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -45,12 +44,8 @@ func (c *Client) check(f events.ExportFile) error {
 	if f.Kind == manifest.Audit {
 		return errors.New("the timeline is the lifecycle's alone: its rows are a hash chain")
 	}
-	u, err := url.Parse(f.URL)
-	if err != nil {
-		return errors.New("its url cannot be read") // url's own error repeats it, and a link may hold a secret
-	}
-	if u.Host == "" || u.Scheme != "https" && !(c.dev && u.Scheme == "http") {
-		return errors.New("its url is not one of https")
+	if err := c.egress.CheckURL(f.URL); err != nil {
+		return fmt.Errorf("url: %w", err)
 	}
 	return nil
 }

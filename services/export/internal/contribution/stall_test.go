@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tenure/services/connectors"
+	"tenure/shared/egress"
 	"tenure/shared/events"
 	"tenure/shared/fault"
 )
@@ -27,7 +28,7 @@ func TestAServerThatStallsIsLeft(t *testing.T) {
 		close(gone)
 	}))
 	defer server.Close()
-	client := NewClient(true)
+	client := NewClient(egress.Loopback())
 	client.stall = 50 * time.Millisecond
 	answer, err := json.Marshal(events.ExportFiles{Files: []events.ExportFile{{Kind: "usage", URL: server.URL, Rows: 2}}})
 	if err != nil {

@@ -81,7 +81,7 @@ func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
 	if err := engine.ReloadParticipants(ctx); err != nil {
 		return nil, err
 	}
-	(&api.API{Engine: engine, DB: db, Log: log, Vault: d.Vault, Quoter: quoter{d.Bus}}).Register(d.API)
+	(&api.API{Engine: engine, DB: db, Log: log, Vault: d.Vault, Quoter: asker{d.Bus}, Stores: asker{d.Bus}}).Register(d.API)
 	return s, nil
 }
 
@@ -125,10 +125,15 @@ func (s *service) consumers() []bus.ConsumerConfig {
 // Ready tells whether commands can be taken.
 func (s *service) Ready(ctx context.Context) error { return s.db.Ping(ctx) }
 
-// quoter asks billing over the bus.
-type quoter struct{ bus *bus.Bus }
+// asker asks other services over the bus.
+type asker struct{ bus *bus.Bus }
 
-func (q quoter) Quote(ctx context.Context, r query.QuoteRequest) (quote query.Quote, err error) {
-	err = q.bus.Ask(ctx, query.BillingQuote, r, &quote)
+func (a asker) Quote(ctx context.Context, r query.QuoteRequest) (quote query.Quote, err error) {
+	err = a.bus.Ask(ctx, query.BillingQuote, r, &quote)
 	return quote, err
+}
+
+func (a asker) Inventory(ctx context.Context, r query.InventoryRequest) (found query.Inventory, err error) {
+	err = a.bus.Ask(ctx, query.DeletionInventory, r, &found)
+	return found, err
 }

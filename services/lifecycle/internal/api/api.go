@@ -29,12 +29,14 @@ type API struct {
 	Log    *eventlog.Log
 	Vault  *vault.Vault
 	Quoter Quoter
+	Stores Stores
 }
 
 // Register adds the routes.
 func (a *API) Register(api huma.API) {
 	a.registerTenants(api)
 	a.registerCommands(api)
+	a.registerDeletion(api)
 	a.registerPreview(api)
 	a.registerOperations(api)
 	a.registerAudit(api)

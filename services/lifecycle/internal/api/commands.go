@@ -8,7 +8,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -38,8 +37,6 @@ func (a *API) registerCommands(api huma.API) {
 	command[events.CancelSignup](a, api, "POST cancel-signup", "Give up a sign-up", http.StatusAccepted, a.operationOf)
 	command[events.ConvertTrial](a, api, "POST convert-trial", "Turn a trial into a paid plan", http.StatusAccepted, a.operationOf)
 	command[events.Export](a, api, "POST export", "Ask for an archive of everything", http.StatusAccepted, exportOf)
-	command[events.Delete](a, api, "POST delete", "Ask for deletion after the retention", http.StatusAccepted, a.deletionOf)
-	command[events.CancelDeletion](a, api, "POST deletion/cancel", "Take a deletion back before it is due", http.StatusAccepted, a.operationOf)
 	command[events.Reactivate](a, api, "POST reactivate", "Come back", http.StatusAccepted, a.operationOf)
 
 	// What a tenant may not do to itself.
@@ -51,8 +48,6 @@ func (a *API) registerCommands(api huma.API) {
 	command[events.Configure](a, api, "PUT config", "Set what holds for one tenant beside its plan", http.StatusOK, a.tenantAfter)
 	command[events.Exempt](a, api, "POST exemption", "Keep a tenant's access open whatever it owes", http.StatusCreated, a.tenantAfter)
 	command[events.EndExemption](a, api, "DELETE exemption", "Have a tenant pay like any other again", http.StatusOK, a.tenantAfter)
-	command[events.PlaceHold](a, api, "POST holds", "Place a legal hold", http.StatusCreated, a.tenantAfter)
-	command[events.ReleaseHold](a, api, "DELETE holds", "Release one legal hold, or all", http.StatusOK, a.tenantAfter)
 
 	huma.Register(api, route("POST", "/v1/exports/{export_id}/cancel", "cancel-export", "Stop a running export", http.StatusOK), a.cancelExport)
 }
@@ -60,43 +55,55 @@ func (a *API) registerCommands(api huma.API) {
 var operatorOnly = map[string]bool{
 	tenant.CmdSuspend: true, tenant.CmdResume: true, tenant.CmdRetryProvisioning: true, tenant.CmdAbandon: true,
 	tenant.CmdRetryOperation: true, tenant.CmdPlaceHold: true, tenant.CmdReleaseHold: true,
+	tenant.CmdApprove: true, tenant.CmdReject: true,
 	tenant.CmdExempt: true, tenant.CmdEndExemption: true, tenant.CmdConfigure: true,
+}
+
+// payload is a pointer to the body of a command.
+type payload[B any] interface {
+	*B
+	events.Payload
 }
 
 // command adds the route of one command. respond makes the answer from what the command wrote, and from that alone, so that
 // a repeated command is answered the same.
-func command[B any, P interface {
-	*B
-	events.Payload
-}, T any](a *API, api huma.API, methodAndPath, summary string, status int, respond func(context.Context, app.Outcome) (T, error)) {
+func command[B any, P payload[B], T any](a *API, api huma.API, methodAndPath, summary string, status int, respond func(context.Context, app.Outcome) (T, error)) {
 	method, path, _ := strings.Cut(methodAndPath, " ")
-	eventType := P(new(B)).EventType()
-	_, name := events.SplitType(eventType)
-	op := route(method, "/v1/tenants/{id}/"+path, strings.ReplaceAll(name, "_", "-"), summary, status)
+	op := route(method, "/v1/tenants/{id}/"+path, strings.ReplaceAll(nameOf[B, P](), "_", "-"), summary, status)
 	huma.Register(api, op, func(ctx context.Context, in *commandInput[B]) (*output[T], error) {
-		principal, err := authorize(ctx, in.ID)
-		if err != nil {
-			return nil, err
-		}
-		if operatorOnly[name] {
-			if _, err := operator(ctx); err != nil {
-				return nil, err
-			}
-		}
-		if err := a.mustExist(ctx, in.ID); err != nil {
-			return nil, err
-		}
-		body := in.Body
-		if body == nil {
-			body = new(B)
-		}
-		out, err := a.submit(ctx, principal, in.ID, in.Key, P(body))
+		out, err := run[B, P](ctx, a, in)
 		if err != nil {
 			return nil, err
 		}
 		answered, err := respond(ctx, out)
 		return answer(answered), err
 	})
+}
+
+func nameOf[B any, P payload[B]]() string {
+	_, name := events.SplitType(P(new(B)).EventType())
+	return name
+}
+
+// run does a command for a caller who may ask for it.
+func run[B any, P payload[B]](ctx context.Context, a *API, in *commandInput[B]) (app.Outcome, error) {
+	principal, err := authorize(ctx, in.ID)
+	if err != nil {
+		return app.Outcome{}, err
+	}
+	if operatorOnly[nameOf[B, P]()] {
+		if _, err := operator(ctx); err != nil {
+			return app.Outcome{}, err
+		}
+	}
+	if err := a.mustExist(ctx, in.ID); err != nil {
+		return app.Outcome{}, err
+	}
+	body := in.Body
+	if body == nil {
+		body = new(B)
+	}
+	return a.submit(ctx, principal, in.ID, in.Key, P(body))
 }
 
 // submit hands a command to the engine and waits for it.
@@ -253,34 +260,6 @@ func exportOf(_ context.Context, out app.Outcome) (ExportStarted, error) {
 		}
 	}
 	return started, nil
-}
-
-// DeletionScheduled is the answer to a deletion.
-type DeletionScheduled struct {
-	Tenant        string    `json:"tenant"`
-	Status        string    `json:"status" enum:"scheduled,queued" doc:"queued: a running change is undone first"`
-	RetentionDays int       `json:"retention_days"`
-	ScheduledFor  time.Time `json:"deletion_scheduled_for"`
-	Window        Window    `json:"deletion_window"`
-}
-
-// Window is when the purge may begin.
-type Window struct {
-	Earliest time.Time `json:"earliest"`
-	Latest   time.Time `json:"latest"`
-}
-
-func (a *API) deletionOf(_ context.Context, out app.Outcome) (DeletionScheduled, error) {
-	d := DeletionScheduled{Tenant: out.State.ID, Status: "scheduled"}
-	if q := out.State.QueuedDeletion; q != nil {
-		d.Status, d.RetentionDays = "queued", q.RetentionDays
-		d.ScheduledFor = a.Engine.DueAfter(out.State, q.RequestedAt, q.RetentionDays)
-		d.Window = Window{d.ScheduledFor, d.ScheduledFor.Add(time.Hour)}
-	}
-	if del := out.State.Deletion; del != nil {
-		d.RetentionDays, d.ScheduledFor, d.Window = del.RetentionDays, del.ScheduledFor, Window{del.ScheduledFor, del.Latest}
-	}
-	return d, nil
 }
 
 type cancelExportInput struct {

@@ -45,6 +45,8 @@ type Preview struct {
 	Cost          Cost               `json:"cost"`
 	Events        []string           `json:"events" doc:"what would be published, for webhooks among others"`
 	Notifications []Notification     `json:"notifications" doc:"mails that would be sent"`
+	NeedsApproval bool               `json:"needs_approval,omitempty" doc:"another operator has to approve first; what is shown counts from then"`
+	Erasure       *Erasure           `json:"erasure,omitempty" doc:"of a deletion: what would be erased at due_at, and what stays"`
 	DueAt         *time.Time         `json:"due_at,omitempty" doc:"when a scheduled change or a deletion would take effect"`
 	PlanHash      string             `json:"plan_hash,omitempty" doc:"carry it in the command, and it is refused when the facts have moved"`
 }
@@ -127,6 +129,9 @@ func (a *API) preview(ctx context.Context, in *previewInput) (*output[Preview], 
 	if p.Refusal == nil {
 		a.foresee(&out, p)
 		out.Cost = a.cost(ctx, chargeOf(payload, p, out.To.Plan))
+		if _, leaves := payload.(*events.Delete); leaves {
+			out.Erasure = a.erasure(ctx, p.Outlook.End(), principal.IsOperator())
+		}
 	}
 	return answer(out), nil
 }
@@ -203,9 +208,10 @@ func (a *API) foresee(out *Preview, p app.Preview) {
 	if change := o.After.Pending; change != nil {
 		out.DueAt = &change.DueAt
 	}
-	if deletion := o.After.Deletion; deletion != nil {
+	if deletion := cmp.Or(o.After.Deletion, o.End().Deletion); deletion != nil { // one that waits is only known in the end
 		out.DueAt = &deletion.ScheduledFor
 	}
+	out.NeedsApproval = len(o.After.Approvals) > len(p.State.Approvals)
 }
 
 // lacking lists what is in one list and not in the other.

@@ -34,6 +34,7 @@ type Tenant struct {
 	Operations    []tenant.OperationView `json:"operations" doc:"the running ones, then the last ones"`
 	PendingChange *PendingChange         `json:"pending_change"`
 	Deletion      *Deletion              `json:"deletion"`
+	Approvals     []tenant.Approval      `json:"approvals" doc:"what operators asked for and another one has to approve"`
 	NeedsOperator bool                   `json:"needs_operator,omitempty"`
 	Cold          bool                   `json:"cold,omitempty" doc:"nobody has used it for so long that stores may keep its data somewhere slower"`
 	Exempt        bool                   `json:"exempt" doc:"access stays open whatever is owed"`
@@ -100,7 +101,7 @@ func (a *API) registerTenants(api huma.API) {
 func (a *API) view(s tenant.State, usage tenant.Usage) Tenant {
 	t := Tenant{
 		ID: s.ID, Plan: s.Plan, State: string(s.Name), Status: s.Status(), Version: s.Version, Generation: s.Generation,
-		Region: s.Region, GDPR: s.GDPR, Blocks: orEmpty(s.Blocks), Holds: orEmpty(s.Holds), Operations: []tenant.OperationView{},
+		Region: s.Region, GDPR: s.GDPR, Blocks: orEmpty(s.Blocks), Holds: orEmpty(s.Holds), Approvals: orEmpty(s.Approvals), Operations: []tenant.OperationView{},
 		NeedsOperator: s.NeedsOperator(), Exempt: s.Exempt != nil, Cold: s.Cold(), AllowedCommands: orEmpty(s.AllowedCommands()), CreatedAt: s.CreatedAt,
 		Usage: Amounts{usage.Queries, usage.StorageGB, usage.Documents},
 	}

@@ -106,6 +106,9 @@ func (p *partition) decideAll(ctx context.Context, e *Engine, conn *pgxpool.Conn
 	if d.exports, err = earlierExports(ctx, conn, batch); err != nil {
 		return nil, eventlog.Batch{}, err
 	}
+	if d.names, err = e.namesFor(ctx, conn, batch); err != nil {
+		return nil, eventlog.Batch{}, err
+	}
 	for _, w := range batch {
 		if err := d.decide(w); err != nil {
 			return nil, eventlog.Batch{}, err
@@ -160,6 +163,7 @@ type decisions struct {
 	tenants  map[string]store.Tenant // as they are after what is decided so far
 	facts    map[string]store.Facts
 	exports  map[store.ExportRef]time.Time // that commands name
+	names    map[string]vault.Contact      // those that deletions may be confirmed by
 	pos      eventlog.Position
 	entries  []eventlog.Entry
 	events   int
@@ -203,6 +207,7 @@ func (d *decisions) decide(w *pending) error {
 	if ref, ok := sinceExport(w.Tenant, w.Payload); ok {
 		command.Facts.SinceExport = d.exports[ref]
 	}
+	command.Facts.Named = named(w.Tenant, w.Payload, d.names)
 	if hash, _, _ := carried(w.Payload); hash != "" {
 		command.Facts.PlanHash = d.engine.planHash(t.State, w.Payload, command.Facts, d.pos.Now)
 	}

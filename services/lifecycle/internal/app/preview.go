@@ -49,6 +49,14 @@ func (e *Engine) Preview(ctx context.Context, id, name, actor string, payload ev
 		}
 		p.Facts.SinceExport = found[ref]
 	}
+	if d, ok := payload.(*events.Delete); ok && d.Confirm == "" {
+		d.Confirm = id // who looks need not confirm yet
+	}
+	names, err := e.namesFor(ctx, e.db, []*pending{{Submission: Submission{Tenant: id, Payload: payload}}})
+	if err != nil {
+		return p, err
+	}
+	p.Facts.Named = named(id, payload, names)
 	p.PlanHash = e.planHash(p.State, payload, p.Facts, p.At)
 	p.Facts.PlanHash = p.PlanHash
 	p.Outlook, err = tenant.Foresee(p.State, tenant.Command{

@@ -7,7 +7,8 @@ import (
 	"tenure/shared/events"
 )
 
-// Outlook is how it would go on from a command if every participant succeeded and nobody else said a word.
+// Outlook is how it would go on from a command if every participant succeeded, a second operator approved where one must,
+// and nobody else said a word.
 type Outlook struct {
 	// After is the tenant right behind the command.
 	After State
@@ -32,7 +33,7 @@ type Stage struct {
 // due. The error is Decide's.
 func Foresee(s State, c Command) (Outlook, error) {
 	f := foresight{state: s, cmd: c}
-	if err := f.take(c.Name, c.Payload); err != nil {
+	if err := f.take(move{name: c.Name, payload: c.Payload}); err != nil {
 		return Outlook{}, err
 	}
 	f.out.After = f.state
@@ -48,7 +49,7 @@ func Foresee(s State, c Command) (Outlook, error) {
 		}
 		version := f.state.Version
 		for _, m := range moves {
-			if err := f.take(m.name, m.payload); err != nil {
+			if err := f.take(m); err != nil {
 				return Outlook{}, err
 			}
 		}
@@ -69,11 +70,12 @@ type foresight struct {
 type move struct {
 	name    string
 	payload events.Payload
+	by      string // the actor; empty: who asked for the first command
 }
 
-func (f *foresight) take(name string, p events.Payload) error {
+func (f *foresight) take(m move) error {
 	c := f.cmd
-	c.Name, c.Payload = name, p
+	c.Name, c.Payload, c.Actor = m.name, m.payload, orElse(m.by, c.Actor)
 	decided, err := Decide(f.state, c)
 	for _, p := range decided {
 		f.state = Evolve(f.state, events.Event{Sequence: f.state.Version + 1, Time: c.Now}, p)
@@ -107,8 +109,10 @@ func (f *foresight) next() (*time.Duration, []move) {
 		return wait, moves
 	}
 	switch asked := f.cmd.Name; {
+	case slices.ContainsFunc(s.Approvals, withID(f.cmd.NewID)):
+		return nil, []move{{CmdApprove, &events.Approve{ApprovalID: f.cmd.NewID}, "operator:second"}}
 	case asked == CmdExport && s.Export != nil:
-		return nil, []move{{CmdCompleteExport, &CompleteExport{ExportID: s.Export.ID}}}
+		return nil, []move{{name: CmdCompleteExport, payload: &CompleteExport{ExportID: s.Export.ID}}}
 	case asked == CmdDowngrade && s.Pending != nil:
 		return f.until(TimerDowngradeDue, s.Pending.DueAt)
 	case asked == CmdDelete && s.Name == Deleting && s.Deletion.DeferredBy == nil:
@@ -119,7 +123,7 @@ func (f *foresight) next() (*time.Duration, []move) {
 
 func (f *foresight) until(kind string, due time.Time) (*time.Duration, []move) {
 	wait := max(0, due.Sub(f.cmd.Now))
-	return &wait, []move{{CmdFireTimer, &FireTimer{Kind: kind, Due: due, Generation: f.state.Generation}}}
+	return &wait, []move{{name: CmdFireTimer, payload: &FireTimer{Kind: kind, Due: due, Generation: f.state.Generation}}}
 }
 
 // awaited are the successes that the lease waits for. The steps of a purge are tried until they succeed, so that nothing
@@ -133,7 +137,7 @@ func (s State) awaited() (*time.Duration, []move) {
 	for _, st := range s.Lease.current() {
 		if st.Status == StepRunning || st.Status == StepWaiting {
 			longest = max(longest, time.Duration(st.Timeout)*time.Second)
-			moves = append(moves, move{CmdCompleteStep, &CompleteStep{StepID: st.key(), Participant: st.Participant}})
+			moves = append(moves, move{name: CmdCompleteStep, payload: &CompleteStep{StepID: st.key(), Participant: st.Participant}})
 		}
 	}
 	if s.Lease.Kind == OpPurge {

@@ -63,6 +63,8 @@ func TestForesee(t *testing.T) {
 		{"deletion", active(t), CmdDelete, &events.Delete{RetentionDays: days(1)}, "deleting 24h0m0s, purging, deleted"},
 		{"deletion during an upgrade", upgrading(t), CmdDelete, &events.Delete{RetentionDays: days(1)}, "upgrading 1m0s, deleting 23h59m0s, purging, deleted"},
 		{"deletion under a hold", active(t).after(CmdPlaceHold, &events.PlaceHold{}), CmdDelete, &events.Delete{RetentionDays: days(1)}, "deleting"},
+		{"deletion that another must approve", twoMust(active(t)), CmdDelete, &events.Delete{RetentionDays: days(1)}, "active, deleting 24h0m0s, purging, deleted"},
+		{"release that another must approve", twoMust(held(t)), CmdReleaseHold, &events.ReleaseHold{}, "deleting, purging, deleted"},
 		{"hold on a deletion", deleting(t), CmdPlaceHold, &events.PlaceHold{}, "deleting"},
 		{"release of a due deletion", held(t), CmdReleaseHold, &events.ReleaseHold{}, "purging, deleted"},
 		{"a new life", deleted(t), CmdReactivate, &events.Reactivate{RestoreData: ptr(false)}, "provisioning 3m0s, active"},

@@ -143,17 +143,11 @@ func deleteCustomer(c *call) (any, error) {
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
-	subs, err := all[subscription](c.tx, "customer="+cus.ID)
-	if err != nil {
+	if err := c.dropSubscriptions(cus); err != nil {
 		return nil, err
 	}
-	for _, sub := range subs {
-		if sub.ended() {
-			continue
-		}
-		if err := c.cancelNow(sub, cancelOptions{}); err != nil {
-			return nil, err
-		}
+	if err := c.dropCards(cus); err != nil {
+		return nil, err
 	}
 	if err := c.Delete(cus); err != nil {
 		return nil, err
@@ -166,6 +160,36 @@ func deleteCustomer(c *call) (any, error) {
 	}
 	gone := deleted{ID: cus.ID, Object: "customer", Deleted: true}
 	return gone, c.emit("customer.deleted", cus, nil)
+}
+
+func (t *tx) dropSubscriptions(cus *customer) error {
+	subs, err := all[subscription](t, "customer="+cus.ID)
+	if err != nil {
+		return err
+	}
+	for _, sub := range subs {
+		if sub.ended() {
+			continue
+		}
+		if err := t.cancelNow(sub, cancelOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropCards removes the customer's cards with the names and addresses on them.
+func (t *tx) dropCards(cus *customer) error {
+	cards, err := all[paymentMethod](t, "customer="+cus.ID)
+	if err != nil {
+		return err
+	}
+	for _, card := range cards {
+		if err := t.Delete(card); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // formerKey is where a tenant's deleted customers are kept: what they paid still

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -26,7 +27,9 @@ type fakeStripe struct {
 	keys      []string // of every call that came, replays too
 	changes   int      // calls that had an effect
 
-	schedules  int // ever made
+	gone       []string // customers that were deleted
+	survives   int      // how many deletions only say that they worked
+	schedules  int      // ever made
 	quoted     plan.QuoteOf
 	decline    bool
 	addOnsOwed bool
@@ -110,7 +113,33 @@ func (f *fakeStripe) CreateCustomer(_ context.Context, key, tenant string, gener
 	return call(f, key, func() (string, error) { return "cus_" + tenant + strconv.FormatInt(generation, 10), nil })
 }
 
+func (f *fakeStripe) DeleteCustomer(_ context.Context, id string) error {
+	if f.fail {
+		f.fail = false
+		return fault.RetryAfter(errAway, time.Millisecond)
+	}
+	f.changes++
+	if f.survives > 0 {
+		f.survives--
+		return nil
+	}
+	f.gone = append(f.gone, id)
+	for i := range f.subs {
+		if f.subs[i].CustomerID == id {
+			f.subs[i].Status = plan.Canceled
+		}
+	}
+	return nil
+}
+
+func (f *fakeStripe) CustomerExists(_ context.Context, id string) (bool, error) {
+	return !slices.Contains(f.gone, id), nil
+}
+
 func (f *fakeStripe) Subscriptions(_ context.Context, customerID string) (out []plan.Subscription, err error) {
+	if slices.Contains(f.gone, customerID) {
+		return nil, fmt.Errorf("customer %s is deleted", customerID)
+	}
 	for _, s := range f.subs {
 		if s.CustomerID == customerID && s.Status != plan.Canceled {
 			out = append(out, s)

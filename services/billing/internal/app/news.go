@@ -32,6 +32,8 @@ func (a *App) news(ctx context.Context, e events.Event) (inbox.Commit, error) {
 		return func(ctx context.Context, tx pgx.Tx) error { return a.store.Park(ctx, tx, n.EventID) }, nil
 	case account.Tenant != e.Subject: // published before its tenant was known, or with metadata that somebody changed
 		return func(ctx context.Context, tx pgx.Tx) error { return a.store.Publish(ctx, tx, n, account.Tenant) }, nil
+	case account.Erased: // it stands in the log of Stripe's news, and there is nothing to look at any more
+		return nil, nil
 	}
 	live, err := a.lookAndCollect(ctx, account)
 	if err != nil {

@@ -8,24 +8,33 @@ import (
 	"tenure/shared/inbox"
 )
 
-// The step that billing takes part in, and the operations in which it is special.
+// The steps that billing takes part in, and the operations in which it is special.
 const (
 	actionBill  = "bill"
+	actionErase = "erase"
 	opProvision = "provision"
 	opDowngrade = "downgrade"
 	opPurge     = "purge"
 )
 
-// step does the money's part of an operation, or takes it back.
+// step does billing's part of an operation, or takes it back.
 func (a *App) step(ctx context.Context, e events.Event, s *events.StepRequested) (inbox.Commit, error) {
-	if s.Participant != Participant || s.Action != actionBill {
+	// Past the deadline whoever asked has given this try up: it asks again, or takes the change back. Acting now could
+	// charge for a change that will not happen.
+	if s.Participant != Participant || a.now().After(s.Deadline) {
 		return nil, nil
 	}
-	// Whoever asked has given this try up: it asks again, or takes the change back. Acting now could charge for a change
-	// that will not happen.
-	if a.now().After(s.Deadline) {
-		return nil, nil
+	switch s.Action {
+	case actionBill:
+		return a.bill(ctx, e, s)
+	case actionErase:
+		return a.erase(ctx, e, s)
 	}
+	return nil, nil
+}
+
+// bill does the money's part of an operation, or takes it back.
+func (a *App) bill(ctx context.Context, e events.Event, s *events.StepRequested) (inbox.Commit, error) {
 	account, err := a.store.Account(ctx, e.Subject, s.Generation)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,11 @@ import (
 // ErrKeySpent when the key has to be renewed first; anything else is a bug of ours.
 type Stripe interface {
 	CreateCustomer(ctx context.Context, key, tenant string, generation int64) (customerID string, err error)
+	// DeleteCustomer removes the customer for good, with its cards, and ends its subscriptions at once. One that is deleted
+	// already is no error.
+	DeleteCustomer(ctx context.Context, customerID string) error
+	// CustomerExists reports whether Stripe has the customer and has not deleted it.
+	CustomerExists(ctx context.Context, customerID string) (bool, error)
 	// Subscriptions returns all that a customer has.
 	Subscriptions(ctx context.Context, customerID string) ([]plan.Subscription, error)
 	Subscribe(ctx context.Context, key string, s NewSubscription) (plan.Subscription, error)

@@ -70,9 +70,9 @@ func (a *App) carryOut(ctx context.Context, r request) (inbox.Commit, error) {
 	return a.commit(c), nil
 }
 
-// look returns what is live at Stripe.
+// look returns what is live at Stripe: nothing of a customer that was deleted there.
 func (a *App) look(ctx context.Context, account store.Account) ([]plan.Subscription, error) {
-	if account.CustomerID == "" {
+	if account.CustomerID == "" || account.Erased {
 		return nil, nil
 	}
 	live, err := a.stripe.Subscriptions(ctx, account.CustomerID)

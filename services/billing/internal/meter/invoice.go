@@ -90,9 +90,11 @@ func (v *Invoices) tenant(ctx context.Context, tenant string) error {
 	if err != nil {
 		return err
 	}
-	live, err := v.stripe.Subscriptions(ctx, m.Account.CustomerID)
-	if err != nil {
-		return err
+	var live []plan.Subscription
+	if !m.Account.Erased { // a customer that was deleted has none
+		if live, err = v.stripe.Subscriptions(ctx, m.Account.CustomerID); err != nil {
+			return err
+		}
 	}
 	var failed []error
 	for _, item := range slices.Clone(m.Items) {

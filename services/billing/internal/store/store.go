@@ -33,7 +33,9 @@ type Account struct {
 	CustomerID string
 	Belief     plan.Belief
 	// Ended: purged or abandoned. Its news are nobody's any more.
-	Ended   bool
+	Ended bool
+	// Erased: a purge had the customer deleted at Stripe.
+	Erased  bool
 	version int64
 }
 
@@ -41,7 +43,7 @@ type Account struct {
 var ErrStale = errors.New("store: the account has moved on")
 
 const accountColumns = `tenant, generation, customer_id, subscription_id, plan, status, cancel_at_period_end,
-	current_period_end, scheduled_plan, standing, retired, ended, version`
+	current_period_end, scheduled_plan, standing, retired, ended, erased_by <> '', version`
 
 // Account returns one life of a tenant, without a CustomerID when it never paid.
 func (s *Store) Account(ctx context.Context, tenant string, generation int64) (Account, error) {
@@ -68,7 +70,7 @@ func (s *Store) account(ctx context.Context, where string, args ...any) (Account
 	b := &a.Belief
 	err := s.db.QueryRow(ctx, `SELECT `+accountColumns+` FROM accounts WHERE `+where, args...).Scan(
 		&a.Tenant, &a.Generation, &a.CustomerID, &b.SubscriptionID, &b.Plan, &b.Status, &b.CancelAtPeriodEnd, &end,
-		&b.ScheduledPlan, &b.Standing, &b.Retired, &a.Ended, &a.version)
+		&b.ScheduledPlan, &b.Standing, &b.Retired, &a.Ended, &a.Erased, &a.version)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Account{}, nil
 	}
@@ -116,6 +118,27 @@ func (s *Store) Save(ctx context.Context, tx pgx.Tx, a Account) error {
 	}
 	if tag.RowsAffected() == 0 {
 		return ErrStale
+	}
+	return nil
+}
+
+// Customers are those of a tenant's lives up to a generation which a purge is to delete at Stripe: those that it deleted
+// before, in a try whose answer was lost, are among them.
+func (s *Store) Customers(ctx context.Context, tenant string, generation int64, purge string) ([]string, error) {
+	rows, err := s.db.Query(ctx, `SELECT customer_id FROM accounts
+		WHERE tenant = $1 AND generation <= $2 AND erased_by IN ('', $3) ORDER BY generation`, tenant, generation, purge)
+	if err != nil {
+		return nil, fmt.Errorf("list the customers of %s: %w", tenant, err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// Erased records that a purge had them deleted. Whoever has looked at Stripe before has to look again.
+func (s *Store) Erased(ctx context.Context, tx pgx.Tx, tenant string, generation int64, purge string) error {
+	_, err := tx.Exec(ctx, `UPDATE accounts SET erased_by = $3, ended = true, version = version + 1
+		WHERE tenant = $1 AND generation <= $2 AND erased_by = ''`, tenant, generation, purge)
+	if err != nil {
+		return fmt.Errorf("record that the customers of %s are deleted: %w", tenant, err)
 	}
 	return nil
 }

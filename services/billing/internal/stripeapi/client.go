@@ -5,7 +5,6 @@ package stripeapi
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -115,17 +114,4 @@ func write(ctx context.Context, key string) stripe.Params {
 
 func list(ctx context.Context) stripe.ListParams {
 	return stripe.ListParams{Context: ctx, Limit: stripe.Int64(pageSize)}
-}
-
-// CreateCustomer makes a customer without any personal data: that is the vault's.
-func (c *Client) CreateCustomer(ctx context.Context, key, tenant string, generation int64) (string, error) {
-	made, err := c.customers.New(&stripe.CustomerParams{Params: write(ctx, key), Metadata: owner(tenant, generation)})
-	if err != nil {
-		return "", c.translate(ctx, "create customer", err)
-	}
-	return made.ID, nil
-}
-
-func owner(tenant string, generation int64) map[string]string {
-	return map[string]string{metaTenant: tenant, metaGeneration: strconv.FormatInt(generation, 10)}
 }

@@ -53,6 +53,9 @@ func isCode(err error, code stripe.ErrorCode) bool {
 	return errors.As(err, &answer) && answer.Code == code
 }
 
+// isMissing reports whether Stripe knows nothing of what was asked for.
+func isMissing(err error) bool { return isCode(err, stripe.ErrorCodeResourceMissing) }
+
 // isInvalid reports whether Stripe refused the request as such, because of the parameter param unless that is empty. A
 // limit that was hit, or a key that is not let in, has the same type and says nothing about the request.
 func isInvalid(err error, param string) bool {

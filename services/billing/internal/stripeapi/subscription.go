@@ -169,7 +169,7 @@ func (c *Client) Cancel(ctx context.Context, id string, credit bool) (plan.Subsc
 		params.Prorate, params.InvoiceNow = stripe.Bool(true), stripe.Bool(true)
 	}
 	s, err := c.subscriptions.Cancel(id, params)
-	if isCode(err, stripe.ErrorCodeResourceMissing) {
+	if isMissing(err) {
 		return plan.Subscription{ID: id, Status: plan.Canceled}, nil
 	}
 	if err != nil {

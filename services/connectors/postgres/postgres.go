@@ -141,7 +141,7 @@ func (s *Store) wrap(action string, err error) error {
 		return nil
 	}
 	err = fmt.Errorf("store %s: %s: %w", s.name, action, err)
-	if pg.IsUnavailable(err) {
+	if pg.IsUnavailable(err) && !fault.IsPermanent(err) {
 		return fault.RetryAfter(err, connectors.RetryDelay)
 	}
 	return err

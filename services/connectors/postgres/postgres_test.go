@@ -21,7 +21,7 @@ import (
 const schema = `
 	CREATE SCHEMA app;
 	CREATE TABLE app.documents (
-		tenant_id text, id text, content text, raw json DEFAULT '{"a": 1,
+		tenant_id text, id text, content text, owner text, raw json DEFAULT '{"a": 1,
 			"b": "two lines"}',
 		PRIMARY KEY (tenant_id, id));
 	CREATE TABLE app.logs (tenant_id text, day date, line int, PRIMARY KEY (tenant_id, day, line));
@@ -29,7 +29,7 @@ const schema = `
 
 var (
 	documents = postgres.Table{
-		Name: "app.documents", Tenant: "tenant_id", Key: []string{"id"}, Kind: "documents", Columns: []string{"id", "content", "raw"},
+		Name: "app.documents", Tenant: "tenant_id", Subject: "owner", Key: []string{"id"}, Kind: "documents", Columns: []string{"id", "content", "raw"},
 	}
 	logs = postgres.Table{Name: "app.logs", Tenant: "tenant_id", Key: []string{"day", "line"}}
 	odd  = postgres.Table{
@@ -63,6 +63,10 @@ func TestConformance(t *testing.T) {
 			Kind:      "documents",
 			Put: func(ctx context.Context, tenant, id, content string) error {
 				_, err := db.Exec(ctx, `INSERT INTO app.documents VALUES ($1, $2, $3) ON CONFLICT (tenant_id, id) DO UPDATE SET content = $3`, tenant, id, content)
+				return err
+			},
+			PutFor: func(ctx context.Context, tenant, subject, id, content string) error {
+				_, err := db.Exec(ctx, `INSERT INTO app.documents VALUES ($1, $2, $3, $4)`, tenant, id, content, subject)
 				return err
 			},
 			Delete: func(ctx context.Context, tenant, id string) error {

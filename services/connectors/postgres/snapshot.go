@@ -164,6 +164,9 @@ func (s *snapshot) Position(ctx context.Context, r connectors.Range, n int64) (s
 	if err != nil {
 		return "", s.store.wrap("position in "+t.Name, err)
 	}
+	if at == nil {
+		return "", fmt.Errorf("store %s: position in %s: the range has fewer than %d rows", s.store.name, t.Name, n)
+	}
 	return at.String(), nil
 }
 
@@ -171,11 +174,7 @@ func (s *snapshot) Position(ctx context.Context, r connectors.Range, n int64) (s
 func (s *snapshot) keyAt(ctx context.Context, t *table, f filter, n int64) (position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, err := t.keyAt(ctx, s.keeper, f, n)
-	if err == nil && at == nil {
-		err = fmt.Errorf("there are fewer than %d rows", n)
-	}
-	return at, err
+	return t.keyAt(ctx, s.keeper, f, n)
 }
 
 // Same holds the rows that an earlier snapshot must have seen against those that are there now. What the first are is a part

@@ -8,6 +8,7 @@ import (
 
 	"tenure/services/connectors"
 	"tenure/services/connectors/postgres"
+	"tenure/shared/fault"
 )
 
 // TestManySnapshotsOnOneConnection would stand still if a snapshot kept a connection of the pool.
@@ -70,5 +71,15 @@ func TestALostSnapshotIsTakenAnew(t *testing.T) {
 	}
 	if _, err := snapshot.Same(t.Context(), r, 1, snapshot.Watermark()); !waits(err) {
 		t.Errorf("Same answers %v", err)
+	}
+}
+
+// TestANullInTheKeyIsAnError: in an order that it is no part of, the row would be in no range.
+func TestANullInTheKeyIsAnError(t *testing.T) {
+	db := database(t)
+	exec(t, db, `CREATE TABLE app.notes (tenant_id text, id text); INSERT INTO app.notes VALUES ('acme', NULL), ('acme', NULL)`)
+	notes := postgres.Table{Name: "app.notes", Tenant: "tenant_id", Key: []string{"id"}, Kind: "documents", Columns: []string{"id"}}
+	if ranges, err := take(t, postgres.New("app", db, []postgres.Table{notes})).Ranges(t.Context(), "documents", 2); !fault.IsPermanent(err) {
+		t.Errorf("ranges are %v, %v", ranges, err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tenure/services/connectors"
+	"tenure/shared/fault"
 	"tenure/shared/pg"
 )
 
@@ -100,10 +101,17 @@ func (t *table) keyAt(ctx context.Context, q pg.Querier, f filter, n int64) (pos
 	}
 	sql := fmt.Sprintf(`SELECT ARRAY[%s] FROM %s AS t WHERE %s ORDER BY %s OFFSET %d LIMIT 1`,
 		strings.Join(texts, ", "), t.from, t.where(f), strings.Join(keys, ", "), n-1)
-	var at position
-	err := queryRow(ctx, q, sql, &at)
+	var parts []*string
+	err := queryRow(ctx, q, sql, &parts)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
+	}
+	at := make(position, len(parts))
+	for i, v := range parts {
+		if v == nil {
+			return nil, fault.Permanent(fmt.Errorf("table %s: the key's %s is null in a row: what is no key cannot be one in the data map", t.Name, t.Key[i]))
+		}
+		at[i] = *v
 	}
 	return at, err
 }

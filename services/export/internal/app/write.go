@@ -34,7 +34,7 @@ func (a *App) write(ctx context.Context, job *store.Job, l *lease) error {
 	}
 	all, err := collect.Open(ctx, from.stores, collect.Wanted{
 		ExportID: job.ExportID, Of: from.scope, Since: from.since, Kinds: job.Include, Parquet: job.Parquet,
-		Encrypted: job.EncryptTo != "", Without: from.without,
+		Encrypted: job.EncryptTo != "", SubjectSHA256: job.SubjectSHA256, Without: from.without,
 	})
 	if err != nil {
 		return err

@@ -26,6 +26,8 @@ type Wanted struct {
 	Parquet []string
 	// Encrypted: the files are encrypted.
 	Encrypted bool
+	// SubjectSHA256 stands in the manifest of an archive of one person's data, whose key does not.
+	SubjectSHA256 string
 	// Without are stores that are left out, since they cannot tell one person's rows from another's.
 	Without []string
 }
@@ -69,20 +71,23 @@ func (c *Collection) Close() {
 	}
 }
 
-// kinds are those wanted, in the order of an archive: those of every tenant, and what else the stores have.
+// kinds are those wanted, in the order of an archive: those of every tenant, and what else the stores have. An archive of
+// one person's data has those of the stores alone.
 func (c *Collection) kinds() []string {
-	kinds := manifest.Kinds()
-	others := map[string]bool{}
+	counted := map[string]bool{}
 	for _, s := range c.snapshots {
 		for kind := range s.Counts() {
-			others[kind] = !slices.Contains(kinds, kind)
+			counted[kind] = true
 		}
 	}
-	for _, kind := range slices.Sorted(maps.Keys(others)) {
-		if others[kind] {
+	var kinds []string
+	for _, kind := range manifest.Kinds() {
+		if c.wanted.Of.Subject == "" || counted[kind] {
 			kinds = append(kinds, kind)
 		}
+		delete(counted, kind)
 	}
+	kinds = append(kinds, slices.Sorted(maps.Keys(counted))...)
 	if len(c.wanted.Kinds) == 0 {
 		return kinds
 	}

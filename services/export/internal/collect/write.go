@@ -72,7 +72,7 @@ type tail struct {
 func (t *tail) write(p Plan, lanes []written) (Archive, error) {
 	m := manifest.Manifest{
 		ExportID: t.wanted.ExportID, TenantID: t.wanted.Of.Tenant, Since: t.wanted.Since, Stores: t.manifestStores(),
-		Without: t.wanted.Without, ExpectedCounts: t.Expected(), ActualCounts: map[string]int64{},
+		SubjectSHA256: t.wanted.SubjectSHA256, Without: t.wanted.Without, ExpectedCounts: t.Expected(), ActualCounts: map[string]int64{},
 	}
 	m.SnapshotAt = manifest.Earliest(m.Stores)
 	err := t.put(manifest.MetadataName, metadata{

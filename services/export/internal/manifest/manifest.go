@@ -27,6 +27,9 @@ type Manifest struct {
 	Since time.Time `json:"since,omitzero"`
 	// Stores tell the state that each store was read at.
 	Stores []Store `json:"stores"`
+	// SubjectSHA256 tells that the archive is of one person's data, and not of whose: HMAC-SHA-256 of the person's key under
+	// ExportID, in hex.
+	SubjectSHA256 string `json:"subject_sha256,omitempty"`
 	// Without are stores that an archive of one person's data has nothing of: they cannot tell whose a row is.
 	Without []string `json:"without,omitempty"`
 	// ExpectedCounts were counted by the stores at their watermarks, ActualCounts as the rows were written, by kind.

@@ -258,6 +258,8 @@ func TestOtherTenantsDoNotExist(t *testing.T) {
 		{"POST", "/v1/tenants/%s/reactivate", `{}`},
 		{"POST", "/v1/tenants/%s/holds", `{"reason":"x"}`},
 		{"DELETE", "/v1/tenants/%s/holds", `{"reason":"x"}`},
+		{"POST", "/v1/tenants/%s/approvals/a1", `{"reason":"x"}`},
+		{"DELETE", "/v1/tenants/%s/approvals/a1", `{"reason":"x"}`},
 		{"GET", "/v1/access/%s", ""},
 	}
 	for _, route := range routes {
@@ -297,8 +299,8 @@ func TestBadInputIsRefusedOverHTTP(t *testing.T) {
 		{"retention 0", "POST", "/v1/tenants/acme/delete", `{"retention_days":0,"reason":"x"}`, 422, "retention_out_of_range"},
 		{"retention -1", "POST", "/v1/tenants/acme/delete", `{"retention_days":-1,"reason":"x"}`, 422, "retention_out_of_range"},
 		{"retention 91", "POST", "/v1/tenants/acme/delete", `{"retention_days":91,"reason":"x"}`, 422, "retention_out_of_range"},
-		{"retention 1.5", "POST", "/v1/tenants/acme/delete", `{"retention_days":1.5,"reason":"x"}`, 422, "validation_failed"},
-		{"retention text", "POST", "/v1/tenants/acme/delete", `{"retention_days":"thirty","reason":"x"}`, 422, "validation_failed"},
+		{"retention 1.5", "POST", "/v1/tenants/acme/delete", `{"retention_days":1.5,"reason":"x"}`, 422, "retention_out_of_range"},
+		{"retention text", "POST", "/v1/tenants/acme/delete", `{"retention_days":"thirty","reason":"x"}`, 422, "retention_out_of_range"},
 		{"same plan", "POST", "/v1/tenants/acme/upgrade", `{"plan":"free"}`, 422, "not_an_upgrade"},
 		{"cursor", "GET", "/v1/tenants/acme/events?cursor=x", ``, 422, "invalid_cursor"},
 		{"no such path", "GET", "/v1/nothing", ``, 404, "not_found"},

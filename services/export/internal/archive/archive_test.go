@@ -3,181 +3,224 @@ package archive_test
 import (
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
+	"filippo.io/age"
+	"github.com/parquet-go/parquet-go"
 
 	"tenure/services/export/internal/archive"
 	"tenure/services/export/internal/manifest"
-	"tenure/services/export/verify"
 )
 
-var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-
-// write makes an archive of rows by kind and returns its bytes.
-func write(t fataler, rows map[string][]string, partBytes int64) ([]byte, manifest.Manifest) {
-	var out bytes.Buffer
-	w := archive.NewWriter(&out, noon, partBytes)
-	m := manifest.Manifest{ExportID: "exp_1", TenantID: "acme", SnapshotAt: noon, ExpectedCounts: map[string]int64{}}
-	check(t, w.PutJSON(manifest.MetadataName, map[string]string{"tenant_id": "acme"}))
-	for _, kind := range manifest.Kinds() {
-		m.ExpectedCounts[kind] = int64(len(rows[kind]))
-		check(t, w.Begin(kind))
-		for _, row := range rows[kind] {
-			_, err := io.WriteString(w, row)
-			check(t, err)
-			check(t, w.EndRow())
-		}
-	}
-	m, err := w.Finish(m)
+// unzip yields the files in the order of the directory.
+func unzip(t fataler, object []byte) func(func(string, []byte) bool) {
+	r, err := zip.NewReader(bytes.NewReader(object), int64(len(object)))
 	check(t, err)
-	return out.Bytes(), m
-}
-
-type fataler interface{ Fatal(args ...any) }
-
-func check(t fataler, err error) {
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestWhatGoesInComesOut holds for any rows and any size of part: the parts joined are the rows, and the archive
-// verifies.
-func TestWhatGoesInComesOut(t *testing.T) {
-	row := rapid.Map(rapid.String(), func(s string) string { return fmt.Sprintf(`{"v":%q}`, s) })
-	rapid.Check(t, func(t *rapid.T) {
-		rows := map[string][]string{}
-		for _, kind := range manifest.Kinds() {
-			rows[kind] = rapid.SliceOfN(row, 0, 20).Draw(t, kind)
-		}
-		zipped, m := write(t, rows, rapid.Int64Range(1, 200).Draw(t, "part bytes"))
-		report, err := verify.Archive(bytes.NewReader(zipped), int64(len(zipped)))
-		check(t, err)
-		if report.Files != len(m.Files) || report.TenantID != "acme" || report.ExportID != "exp_1" {
-			t.Fatalf("report is %+v", report)
-		}
-		joined := map[string]string{}
-		for name, content := range unzip(t, zipped) {
-			joined[manifest.KindOf(name)] += content
-		}
-		for _, kind := range manifest.Kinds() {
-			want := strings.Join(rows[kind], "\n")
-			if got := strings.TrimSuffix(joined[kind], "\n"); got != want {
-				t.Fatalf("%s: %q, not %q", kind, got, want)
-			}
-		}
-	})
-}
-
-// unzip yields the files in the order of the archive.
-func unzip(t fataler, zipped []byte) func(func(string, string) bool) {
-	r, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
-	check(t, err)
-	return func(yield func(string, string) bool) {
+	return func(yield func(string, []byte) bool) {
 		for _, f := range r.File {
 			content, err := f.Open()
 			check(t, err)
 			all, err := io.ReadAll(content)
 			check(t, err)
-			if !yield(f.Name, string(all)) {
+			if !yield(f.Name, all) {
 				return
 			}
 		}
 	}
 }
 
-func TestLayout(t *testing.T) {
-	zipped, m := write(t, map[string][]string{
-		"documents": {`{"id":"1"}`, `{"id":"2"}`, `{"id":"3"}`}, "usage": {`{"id":"u"}`, `{"id":"v"}`},
-	}, 20)
-	var names []string
-	for name := range unzip(t, zipped) {
-		names = append(names, name)
+func TestRefusesNames(t *testing.T) {
+	lane := archive.NewLane(archive.Numbers{First: 1, Last: 2}, nil, nil, parts{}.put)
+	for _, name := range []string{"../a.json", "/a.json", "A.JSON", "a\x00.json", "usage.ndjson.gz.age"} {
+		if _, err := archive.Create(lane, name, archive.Options{}); err == nil {
+			t.Errorf("%q was taken", name)
+		}
 	}
-	want := []string{
-		"metadata.json", "documents/part-00001.ndjson", "documents/part-00002.ndjson", "vectors/part-00001.ndjson",
-		"usage.ndjson", "billing.ndjson", "audit.ndjson", "manifest.json",
+}
+
+func TestEncrypted(t *testing.T) {
+	identity, err := age.GenerateX25519Identity()
+	check(t, err)
+	o := archive.Options{Modified: noon, EncryptTo: identity.Recipient()}
+	rows := []string{`{"id":"a secret"}`, `{"id":"another"}`}
+	object, manifestJSON := write(t, []content{{"documents/part-00001.ndjson.gz.age", rows}}, o)
+	check(t, reads(t, object, manifestJSON))
+	var m manifest.Manifest
+	check(t, json.Unmarshal(manifestJSON, &m))
+	for name, stored := range unzip(t, object) {
+		if name == manifest.Name {
+			continue
+		}
+		if sum := sha256.Sum256(stored); hex.EncodeToString(sum[:]) != m.Files[0].StoredSHA256 || int64(len(stored)) != m.Files[0].StoredBytes {
+			t.Errorf("%s is stored otherwise than %+v", name, m.Files[0])
+		}
+		opened, err := age.Decrypt(bytes.NewReader(stored), identity)
+		check(t, err)
+		unpacked, err := gzip.NewReader(opened)
+		check(t, err)
+		got, err := io.ReadAll(unpacked)
+		check(t, err)
+		if sum := sha256.Sum256(got); string(got) != strings.Join(rows, "\n")+"\n" || hex.EncodeToString(sum[:]) != m.Files[0].SHA256 {
+			t.Errorf("%s holds %q, the manifest has %+v", name, got, m.Files[0])
+		}
 	}
-	if !slices.Equal(names, want) {
-		t.Errorf("entries are %q, not %q", names, want)
+}
+
+// vector and usage are the columns that a reader finds.
+type (
+	vector struct {
+		ID       *string   `parquet:"id,optional"`
+		Values   []float64 `parquet:"values,list"`
+		Metadata string    `parquet:"metadata,optional"`
+		Rest     string    `parquet:"rest,optional"`
 	}
-	if m.Files[1].Rows != 2 || m.Files[2].Rows != 1 || m.Files[4].Rows != 2 {
-		t.Errorf("files are %+v", m.Files)
+	usage struct {
+		ID       *string    `parquet:"id,optional"`
+		Metric   *string    `parquet:"metric,optional"`
+		Quantity *float64   `parquet:"quantity,optional"`
+		Time     *time.Time `parquet:"time,optional,timestamp(microsecond)"`
+		Rest     string     `parquet:"rest,optional"`
 	}
-	again, _ := write(t, map[string][]string{
-		"documents": {`{"id":"1"}`, `{"id":"2"}`, `{"id":"3"}`}, "usage": {`{"id":"u"}`, `{"id":"v"}`},
-	}, 20)
-	if !bytes.Equal(zipped, again) {
+)
+
+func TestParquet(t *testing.T) {
+	vectors := []string{
+		`{"id":"v-1","values":[0.1,-2,3e-7],"metadata":{"a": [1, 2]}}`,
+		`{"id":7,"values":["x"],"metadata":null,"extra":12345678901234567890}`,
+	}
+	used := []string{
+		`{"id":"u-1","metric":"queries","quantity":2.5,"time":"2026-03-01T12:00:00.000001+01:00"}`,
+		`{"id":"u-2","metric":"queries","quantity":"many","time":"2026-03-01T12:00:00.000000001Z"}`,
+	}
+	object, manifestJSON := write(t, []content{{"vectors/part-00001.parquet", vectors}, {"usage.parquet", used}}, archive.Options{Modified: noon})
+	check(t, reads(t, object, manifestJSON))
+	want := map[string]string{
+		"vectors/part-00001.parquet": `[{"ID":"v-1","Values":[0.1,-2,3e-7],"Metadata":"{\"a\": [1, 2]}","Rest":""},` +
+			`{"ID":null,"Values":[],"Metadata":"null","Rest":"{\"extra\":12345678901234567890,\"id\":7,\"values\":[\"x\"]}"}]`,
+		"usage.parquet": `[{"ID":"u-1","Metric":"queries","Quantity":2.5,"Time":"2026-03-01T11:00:00.000001Z","Rest":""},` +
+			`{"ID":"u-2","Metric":"queries","Quantity":null,"Time":null,"Rest":"{\"quantity\":\"many\",\"time\":\"2026-03-01T12:00:00.000000001Z\"}"}]`,
+	}
+	for name, content := range unzip(t, object) {
+		var rows any
+		var err error
+		switch name {
+		case "vectors/part-00001.parquet":
+			rows, err = parquet.Read[vector](bytes.NewReader(content), int64(len(content)))
+		case "usage.parquet":
+			rows, err = parquet.Read[usage](bytes.NewReader(content), int64(len(content)))
+		default:
+			continue
+		}
+		check(t, err)
+		got, err := json.Marshal(rows)
+		check(t, err)
+		if string(got) != want[name] {
+			t.Errorf("%s holds\n%s, not\n%s", name, got, want[name])
+		}
+	}
+	again, _ := write(t, []content{{"vectors/part-00001.parquet", vectors}, {"usage.parquet", used}}, archive.Options{Modified: noon})
+	if !bytes.Equal(object, again) {
 		t.Error("the same rows give other bytes")
 	}
 }
 
-func TestCountsThatDifferMakeNoArchive(t *testing.T) {
-	var out bytes.Buffer
-	w := archive.NewWriter(&out, noon, archive.DefaultPartBytes)
-	check(t, w.Begin(manifest.Documents))
-	_, err := w.Finish(manifest.Manifest{ExpectedCounts: map[string]int64{manifest.Documents: 1}})
-	if !errors.Is(err, manifest.ErrIncomplete) {
-		t.Errorf("Finish answers %v", err)
+func TestParquetTakesNoOtherKinds(t *testing.T) {
+	lane := archive.NewLane(archive.Numbers{First: 1, Last: 2}, nil, nil, parts{}.put)
+	if _, err := archive.Create(lane, "documents/part-00001.parquet", archive.Options{}); err == nil {
+		t.Error("documents were taken")
 	}
-	if _, err := verify.Archive(bytes.NewReader(out.Bytes()), int64(out.Len())); !errors.Is(err, verify.ErrDamaged) {
-		t.Errorf("verify answers %v", err)
+	w, err := archive.Create(lane, "usage.parquet", archive.Options{})
+	check(t, err)
+	_, err = io.WriteString(w, `[1]`)
+	check(t, err)
+	if w.EndRow() == nil {
+		t.Error("a row that is no object was taken")
 	}
 }
 
-func TestRefusesNames(t *testing.T) {
-	w := archive.NewWriter(io.Discard, noon, archive.DefaultPartBytes)
-	check(t, w.PutJSON("a.json", 1))
-	for _, name := range []string{"a.json", "../a.json", "/a.json", "A.JSON", "a\x00.json"} {
-		if w.PutJSON(name, 1) == nil {
-			t.Errorf("%q was taken", name)
+// noise is text that does not get much smaller by compressing.
+func noise(seed uint64, bytes int) string {
+	random := rand.New(rand.NewPCG(seed, 0))
+	var out strings.Builder
+	for out.Len() < bytes {
+		fmt.Fprintf(&out, "%016x", random.Uint64())
+	}
+	return out.String()[:bytes]
+}
+
+// TestPartsOfALane writes files of many sizes. All parts but the last are as large as S3 wants, none is much larger, and
+// what is left in the end begins with a file.
+func TestPartsOfALane(t *testing.T) {
+	for seed := range uint64(5) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		p := parts{}
+		var ends []int64
+		var total int64
+		lane := archive.NewLane(archive.Numbers{First: 5, Last: 10_000}, nil, nil, func(n int32, body []byte, end bool) ([]byte, error) {
+			if total += int64(len(body)); end {
+				ends = append(ends, total)
+			}
+			return p.put(n, body, end)
+		})
+		var begins []int64
+		for range 8 {
+			begins = append(begins, lane.Offset())
+			for left := random.IntN(16 << 20); left > 0; {
+				n := min(left, 1+random.IntN(1<<20))
+				_, err := lane.Write(make([]byte, n))
+				check(t, err)
+				left -= n
+			}
+			check(t, lane.EndEntry())
+		}
+		made := total
+		if made+int64(len(lane.Rest())) != lane.Offset() || len(lane.Rest()) >= archive.LeastPart {
+			t.Fatalf("seed %d: %d bytes in parts and %d left are not %d", seed, made, len(lane.Rest()), lane.Offset())
+		}
+		if len(lane.Rest()) > 0 && !slices.Contains(begins, made) {
+			t.Fatalf("seed %d: the rest begins in the middle of a file", seed)
+		}
+		for _, end := range ends {
+			if !slices.Contains(append(begins, lane.Offset()), end) {
+				t.Fatalf("seed %d: a part is said to end with a file, but does not", seed)
+			}
+		}
+		for n, body := range p {
+			if len(body) < archive.LeastPart || len(body) > 2*archive.LeastPart+(1<<20) {
+				t.Fatalf("seed %d: part %d has %d bytes", seed, n, len(body))
+			}
 		}
 	}
-	if w.Begin("../documents") == nil {
-		t.Error("a kind that climbs was taken")
-	}
-	if _, err := w.Write([]byte("{}")); err == nil {
-		t.Error("a row without a kind was taken")
+}
+
+func TestALaneWithoutRoom(t *testing.T) {
+	lane := archive.NewLane(archive.Numbers{First: 1, Last: 2}, nil, nil, parts{}.put)
+	_, err := lane.Write(make([]byte, 100<<20))
+	if err == nil {
+		t.Error("two parts were made where there is room for one")
 	}
 }
 
-func TestProgress(t *testing.T) {
-	w := archive.NewWriter(io.Discard, noon, archive.DefaultPartBytes)
-	check(t, w.Begin(manifest.Usage))
-	for range 3 {
-		_, err := io.WriteString(w, `{}`)
-		check(t, err)
-		check(t, w.EndRow())
-	}
-	if rows, bytes := w.Progress(); rows != 3 || bytes != 9 {
-		t.Errorf("progress is %d rows, %d bytes", rows, bytes)
-	}
-}
-
-// failing takes n bytes.
-type failing struct{ n int }
-
+// failing is a lane's output that breaks.
 var errFull = errors.New("the disk is full")
 
-func (f *failing) Write(p []byte) (int, error) {
-	if f.n -= len(p); f.n < 0 {
-		return 0, errFull
-	}
-	return len(p), nil
-}
-
 func TestTheOutputsErrorComesThrough(t *testing.T) {
-	w := archive.NewWriter(&failing{n: 100}, noon, archive.DefaultPartBytes)
-	check(t, w.Begin(manifest.Documents))
-	_, err := w.Finish(manifest.Manifest{ExpectedCounts: map[string]int64{manifest.Documents: 0}})
+	lane := archive.NewLane(archive.Numbers{First: 1, Last: 9}, nil, nil, func(int32, []byte, bool) ([]byte, error) { return nil, errFull })
+	w, err := archive.Create(lane, "usage.ndjson", archive.Options{})
+	check(t, err)
+	_, err = io.WriteString(w, noise(1, 40<<20))
 	if !errors.Is(err, errFull) {
-		t.Errorf("Finish answers %v", err)
+		t.Errorf("writing answers %v", err)
 	}
 }

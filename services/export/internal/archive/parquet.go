@@ -14,13 +14,15 @@ import (
 // rowGroupBytes is how much JSON makes one row group: all of it is in memory until it is written.
 const rowGroupBytes = 4 << 20
 
-// vectorRow is a row of a Parquet file of vectors.
+// vectorRow is a row of a Parquet file of vectors. Columns of JSON are text: parquet-go v0.32.0 breaks on the type JSON
+// where a column is optional.
 type vectorRow struct {
 	ID       *string   `parquet:"id,optional"`
 	Values   []float64 `parquet:"values,list"`
-	Metadata *string   `parquet:"metadata,optional,json"`
-	// Rest is a JSON object of all that the row has beside the columns, or has in them of another type: nothing is lost.
-	Rest *string `parquet:"rest,optional,json"`
+	Metadata string    `parquet:"metadata,optional"`
+	// Rest is a JSON object, as text, of all that the row has beside the columns, or has in them of another type: nothing
+	// is lost.
+	Rest string `parquet:"rest,optional"`
 }
 
 // usageRow is a row of a Parquet file of usage.
@@ -29,17 +31,24 @@ type usageRow struct {
 	Metric   *string    `parquet:"metric,optional"`
 	Quantity *float64   `parquet:"quantity,optional"`
 	Time     *time.Time `parquet:"time,optional,timestamp(microsecond)"`
-	Rest     *string    `parquet:"rest,optional,json"`
+	Rest     string     `parquet:"rest,optional"`
 }
 
 // fields are what a row of JSON has and no column took yet.
 type fields map[string]json.RawMessage
 
 // take moves a field into a column, if it is of the column's type.
-func (f fields) take(name string, column any) {
-	if raw, ok := f[name]; ok && json.Unmarshal(raw, column) == nil {
-		delete(f, name)
+func take[T any](f fields, name string) (column T) {
+	raw, ok := f[name]
+	if !ok {
+		return column
 	}
+	var value T
+	if json.Unmarshal(raw, &value) != nil {
+		return column
+	}
+	delete(f, name)
+	return value
 }
 
 // takeTime takes a time that is no finer than the column.
@@ -53,42 +62,26 @@ func (f fields) takeTime(name string) *time.Time {
 	return &utc
 }
 
-// takeJSON takes a field of any type.
-func (f fields) takeJSON(name string) *string {
-	raw, ok := f[name]
-	if !ok {
-		return nil
-	}
-	delete(f, name)
-	text := string(raw)
-	return &text
-}
-
 // rest is what is left, in the order of its names.
-func (f fields) rest() *string {
+func (f fields) rest() string {
 	if len(f) == 0 {
-		return nil
+		return ""
 	}
 	all, err := json.Marshal(f)
 	if err != nil {
-		return nil // cannot be: each was read from JSON
+		return "" // cannot be: each was read from JSON
 	}
-	text := string(all)
-	return &text
+	return string(all)
 }
 
 func vectorOf(f fields) (row vectorRow) {
-	f.take("id", &row.ID)
-	f.take("values", &row.Values)
-	row.Metadata = f.takeJSON("metadata")
+	row.ID, row.Values, row.Metadata = take[*string](f, "id"), take[[]float64](f, "values"), string(take[json.RawMessage](f, "metadata"))
 	row.Rest = f.rest()
 	return row
 }
 
 func usageOf(f fields) (row usageRow) {
-	f.take("id", &row.ID)
-	f.take("metric", &row.Metric)
-	f.take("quantity", &row.Quantity)
+	row.ID, row.Metric, row.Quantity = take[*string](f, "id"), take[*string](f, "metric"), take[*float64](f, "quantity")
 	row.Time = f.takeTime("time")
 	row.Rest = f.rest()
 	return row

@@ -87,8 +87,12 @@ func (u *Upload) Abort(ctx context.Context) error {
 	return classify(err, "abort the upload of "+u.key)
 }
 
-// patiently tries a call longer than the SDK does by itself: giving one up costs more than its waiting.
-func patiently(o *awss3.Options) { o.RetryMaxAttempts = tries }
+// patiently tries a call longer than the SDK does by itself: giving one up costs more than its waiting. What is read back is
+// checked by its SHA-256, so nobody needs to hear that S3 sends no checksum with a range.
+func patiently(o *awss3.Options) {
+	o.RetryMaxAttempts = tries
+	o.DisableLogOutputChecksumValidationSkipped = true
+}
 
 // classify tells the errors apart that an upload must know.
 func classify(err error, action string) error {

@@ -1,5 +1,5 @@
-// Package notifier is the service that tells people by mail what happens to their tenant, once per event, and reminds them
-// of what is going to happen unless they act.
+// Package notifier is the service that tells people by mail, and tenants' systems by webhooks, what happens to their
+// tenant, once per event, and reminds people of what is going to happen unless they act.
 package notifier
 
 import (
@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"tenure/services/notifier/internal/api"
 	"tenure/services/notifier/internal/app"
 	"tenure/services/notifier/internal/channel"
 	"tenure/services/notifier/internal/message"
@@ -62,6 +63,7 @@ type Service struct {
 	log     *eventlog.Log
 	reactor *app.Reactor
 	sender  *app.Sender
+	hooks   *app.Webhooks
 }
 
 // New implements runner.New.
@@ -101,6 +103,8 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	s.sender = app.NewSender(s.db, deps.Vault, s.log, smtp, app.House{
 		BaseURL: strings.TrimRight(settings.PublicURL, "/"), Operator: operator,
 	})
+	s.hooks = app.NewWebhooks(s.db, deps.Vault, s.log, deps.Egress(), deps.Day, s.sender.Kick)
+	(&api.API{DB: s.db, Webhooks: s.hooks, Egress: deps.Egress(), Day: deps.Day}).Register(deps.API)
 	return s, nil
 }
 
@@ -109,6 +113,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.log.Relay(ctx, s.bus) })
 	g.Go(func() error { return s.sender.Run(ctx) })
+	g.Go(func() error { return s.hooks.Run(ctx) })
 	// All of a service's events, wanted or not: only so do gaps in their sequences show. The facts go by themselves, so that
 	// a tenant's many reports of usage do not keep it from hearing of its suspension.
 	g.Go(func() error { return s.react(ctx, schema, "tenure.events.lifecycle.>") })
@@ -119,8 +124,14 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) react(ctx context.Context, consumer string, subjects ...string) error {
 	return s.bus.Consume(ctx, bus.ConsumerConfig{
 		Name: consumer, Stream: bus.StreamEvents, Filters: subjects,
-		Handler: inbox.Reactor(s.db, consumer, message.Wants, s.reactor.React, s.sender.Kick),
+		Handler: inbox.Reactor(s.db, consumer, app.Wants, s.reactor.React, s.kick),
 	})
+}
+
+// kick says that an event was taken in: it may have asked for mails and for calls.
+func (s *Service) kick() {
+	s.sender.Kick()
+	s.hooks.Kick()
 }
 
 // Ready implements runner.Service. The mail server is not asked: without it messages are still taken in, and wait.

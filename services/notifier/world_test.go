@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"strconv"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"tenure/services/notifier"
 	"tenure/services/notifier/internal/smtptest"
+	"tenure/shared/auth"
 	"tenure/shared/bus"
 	"tenure/shared/events"
 	"tenure/shared/pg"
@@ -38,6 +40,9 @@ type world struct {
 	mail  *smtptest.Server
 	// environ is what the notifiers are started with.
 	environ runner.Environ
+	day     time.Duration
+	// http is of the notifier that was started last.
+	http http.Handler
 	// version of each tenant in the log of each service.
 	version map[string]int64
 }
@@ -45,7 +50,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	ctx := t.Context()
-	w := &world{t: t, url: testkit.Postgres(t), mail: smtptest.Start(t), version: map[string]int64{}}
+	w := &world{t: t, url: testkit.Postgres(t), mail: smtptest.Start(t), day: day, version: map[string]int64{}}
 	w.environ = runner.Environ{"SMTP_URL": w.mail.URL()}
 	var err error
 	if w.vault, err = vault.Open(ctx, w.url, base64.StdEncoding.EncodeToString(make([]byte, 32))); err != nil {
@@ -94,9 +99,14 @@ func (w *world) run() (stop func()) {
 // runUntil starts a notifier that ends with ctx; wait returns when it has.
 func (w *world) runUntil(ctx context.Context) (wait func()) {
 	w.t.Helper()
+	verifier, err := auth.New(auth.Settings{Env: "dev"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	mux := http.NewServeMux()
 	service, err := notifier.New(w.t.Context(), runner.Deps{
-		Settings: runner.Settings{Env: "dev", HTTPAddr: "127.0.0.1:8080", Day: day},
-		Environ:  w.environ, Bus: w.bus, Vault: w.vault, Open: w.open,
+		Settings: runner.Settings{Env: "dev", HTTPAddr: "127.0.0.1:8080", Day: w.day},
+		Environ:  w.environ, Bus: w.bus, Vault: w.vault, Open: w.open, Auth: verifier, API: runner.NewAPI(mux, verifier), Mux: mux,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -104,6 +114,7 @@ func (w *world) runUntil(ctx context.Context) (wait func()) {
 	if err := service.Ready(w.t.Context()); err != nil {
 		w.t.Errorf("ready: %v", err)
 	}
+	w.http = mux
 	ended := make(chan error, 1)
 	go func() { ended <- service.Run(ctx) }()
 	return sync.OnceFunc(func() {

@@ -18,8 +18,8 @@ import (
 	"tenure/shared/telemetry"
 )
 
-// newAPI describes the routes at /openapi.json. There is no page that would load scripts from elsewhere.
-func newAPI(mux *http.ServeMux, verifier *auth.Verifier) huma.API {
+// NewAPI describes the routes at /openapi.json. There is no page that would load scripts from elsewhere.
+func NewAPI(mux *http.ServeMux, verifier *auth.Verifier) huma.API {
 	problem.Install()
 	cfg := huma.DefaultConfig("Tenure", "1")
 	cfg.DocsPath, cfg.SchemasPath = "", ""

@@ -145,7 +145,7 @@ func (p *process) deps(ctx context.Context, name string, environ Environ, owner 
 	mux := http.NewServeMux()
 	return Deps{
 		Settings: p.settings, Environ: environ, Bus: p.bus, Vault: vlt, Auth: verifier,
-		API: newAPI(mux, verifier), Mux: mux, Open: p.open,
+		API: NewAPI(mux, verifier), Mux: mux, Open: p.open,
 	}, nil
 }
 

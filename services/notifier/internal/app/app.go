@@ -10,9 +10,16 @@ import (
 
 	"tenure/services/notifier/internal/message"
 	"tenure/services/notifier/internal/store"
+	"tenure/services/notifier/internal/webhook"
 	"tenure/shared/events"
 	"tenure/shared/inbox"
 	"tenure/shared/vault"
+)
+
+// How the service signs what it tells.
+const (
+	actor       = "service:notifier"
+	eventSource = "tenure/notifier"
 )
 
 // Reactor stores the messages that events ask for.
@@ -49,6 +56,31 @@ func (r *Reactor) React(ctx context.Context, e events.Event) (inbox.Commit, erro
 		}
 	}
 	return func(ctx context.Context, tx pgx.Tx) error {
-		return store.Store(ctx, tx, e, reaction, contact)
+		if err := store.Store(ctx, tx, e, reaction, contact); err != nil {
+			return err
+		}
+		return tellEndpoints(ctx, tx, e)
 	}, nil
+}
+
+// Wants picks the events that React is called with.
+func Wants(eventType string) bool { return message.Wants(eventType) || webhook.Wants(eventType) }
+
+// tellEndpoints stores the calls that an event asks for. A new life begins without the endpoints of the former one, whose
+// owner may be another.
+func tellEndpoints(ctx context.Context, tx pgx.Tx, e events.Event) error {
+	switch e.Type {
+	case (*events.TenantReborn)(nil).EventType():
+		if err := store.ForgetEndpoints(ctx, tx, e.Subject); err != nil {
+			return err
+		}
+	case (*events.TenantPurged)(nil).EventType():
+		if err := store.Close(ctx, tx, e.Subject); err != nil {
+			return err
+		}
+	}
+	if !webhook.Wants(e.Type) {
+		return nil
+	}
+	return store.Enqueue(ctx, tx, e)
 }

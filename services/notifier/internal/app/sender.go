@@ -242,6 +242,6 @@ func outcome(m store.Message, failure string) (events.Event, error) {
 		payload = &events.MessageFailed{MessageID: m.ID, Template: string(m.Template), Channel: channel.Name, Error: failure}
 	}
 	e, err := events.New(payload, m.Tenant)
-	e.Actor, e.CausationID, e.CorrelationID = "service:notifier", m.EventID, m.CorrelationID
+	e.Actor, e.CausationID, e.CorrelationID = actor, m.EventID, m.CorrelationID
 	return e, err
 }

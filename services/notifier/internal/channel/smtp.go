@@ -1,4 +1,4 @@
-// Package channel carries messages out of the house. SMTP is the one channel there is.
+// Package channel carries messages out of the house: by mail, to tenants' webhooks, to the operators' chat.
 package channel
 
 import (
@@ -22,8 +22,8 @@ const Name = "smtp"
 // ErrDown says that the server takes no mail at all now: trying the next one is of no use.
 var ErrDown = errors.New("the mail server takes no mail")
 
-// timeout bounds each exchange with the server.
-const timeout = 15 * time.Second
+// Timeout bounds each exchange with a server.
+const Timeout = 15 * time.Second
 
 // Letter is one mail to one person.
 type Letter struct {
@@ -57,7 +57,7 @@ func NewSMTP(rawURL, from string) (*SMTP, error) {
 		return nil, errors.New("SMTP_URL is not a URL") // its error would show the password
 	}
 	port := u.Port()
-	options := []gomail.Option{gomail.WithTimeout(timeout), gomail.WithTLSPolicy(gomail.TLSOpportunistic)}
+	options := []gomail.Option{gomail.WithTimeout(Timeout), gomail.WithTLSPolicy(gomail.TLSOpportunistic)}
 	switch {
 	case u.Hostname() == "":
 		return nil, errors.New("SMTP_URL names no host: write smtp://host:587 or smtps://host")

@@ -32,6 +32,7 @@ const (
 	DeletionReminder   Template = "deletion_reminder"
 	Deleted            Template = "deleted"
 	Returned           Template = "returned"
+	WebhookDisabled    Template = "webhook_disabled"
 	// OperatorAlert is the one mail that goes to an operator.
 	OperatorAlert Template = "operator_alert"
 )
@@ -41,7 +42,7 @@ func Templates() []Template {
 	return []Template{
 		Welcome, ProvisioningFailed, PlanChanged, DowngradeScheduled, DowngradeDropped, TrialEnded, PaymentFailed,
 		PaymentReminder, PaymentLastCall, Suspended, Recovered, UsageAlert, ExportReady, ExportExpiring,
-		DeletionScheduled, DeletionReminder, Deleted, Returned, OperatorAlert,
+		DeletionScheduled, DeletionReminder, Deleted, Returned, WebhookDisabled, OperatorAlert,
 	}
 }
 
@@ -77,6 +78,9 @@ type Facts struct {
 	OperationID    string `json:"operation_id,omitempty"`
 	SubscriptionID string `json:"subscription_id,omitempty"`
 	LivePlan       string `json:"live_plan,omitempty"`
+
+	// EndpointID is of a webhook.
+	EndpointID string `json:"endpoint_id,omitempty"`
 }
 
 // Draft is a mail that an event asks for.

@@ -273,6 +273,7 @@ func TestMails(t *testing.T) {
 		{message.DeletionReminder, message.Facts{Until: when}},
 		{message.DeletionReminder, message.Facts{Until: when, Last: true}},
 		{message.ExportExpiring, message.Facts{Until: when, ExportID: "exp-1"}},
+		{message.WebhookDisabled, message.Facts{EndpointID: "we_1"}},
 	}
 	for _, test := range asked {
 		if !slices.Contains(drafts, test.want) {

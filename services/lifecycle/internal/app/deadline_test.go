@@ -104,7 +104,7 @@ func (c *clocked) state(t *testing.T, id string) tenant.State {
 func (c *clocked) look(t *testing.T) {
 	t.Helper()
 	require.NoError(t, c.fireDue(t.Context()))
-	require.NoError(t, c.enforce(t.Context()))
+	require.NoError(t, newMonitor(c.Engine).look(t.Context()))
 }
 
 // told are the events of a tenant's log whose names are asked for, in order.

@@ -116,7 +116,8 @@ func (s State) heldBy() (holds []string, export string) {
 }
 
 // beginPurge is the point of no return, and the only place that passes it: never before the deadline, never under a
-// hold, never beneath a running export.
+// hold, never beneath a running export. Stripe's customer is erased here alone, when its subscription has ended: a tenant that
+// begins afresh is still the same customer.
 func (d *decision) beginPurge() {
 	due := d.state.Deletion
 	if d.cmd.Now.Before(due.ScheduledFor) {
@@ -128,7 +129,7 @@ func (d *decision) beginPurge() {
 	d.tellOverdue()
 	plan := d.state.Plan
 	op := d.planned(d.cmd.NewID, OpPurge, plan, "", nil,
-		d.own(billing, actionBill), d.erasure(), d.verification(), d.own(deletion, actionCertify))
+		d.own(billing, actionBill), append(d.erasure(), d.own(billing, actionErase)...), d.verification(), d.own(deletion, actionCertify))
 	d.move(cmdBeginPurge, Purging, &events.PurgeStarted{
 		Operation: op, ScheduledFor: due.ScheduledFor, RequestedAt: due.RequestedAt, RetentionDays: due.RetentionDays,
 		Generation: d.state.Generation, Region: d.state.Region, GDPR: d.state.GDPR, Policy: due.Policy,

@@ -132,9 +132,10 @@ func TestPurgeErasesVerifiesAndCertifies(t *testing.T) {
 	if w.now != w.state.Deletion.ScheduledFor {
 		t.Errorf("it began at %s", w.now)
 	}
-	w.done(billing, actionBill, "step.requested", "step.requested", "step.requested")
+	w.done(billing, actionBill, "step.requested", "step.requested", "step.requested", "step.requested")
 	w.done("sample", actionErase)
 	w.done(deletion, actionErase)
+	w.done(billing, actionErase)
 	w.done("search", actionErase, "step.requested", "step.requested", "step.requested")
 	w.done("sample", actionVerify)
 	w.done("search", actionVerify)
@@ -240,7 +241,7 @@ func TestHoldDuringThePurgeStopsTheErasing(t *testing.T) {
 	w.done(billing, actionBill, "purge.deferred")
 	w.is(Purging)
 	w.now = w.now.Add(30 * day)
-	w.do(CmdReleaseHold, &events.ReleaseHold{}, "hold.released", "step.requested", "step.requested", "step.requested")
+	w.do(CmdReleaseHold, &events.ReleaseHold{}, "hold.released", "step.requested", "step.requested", "step.requested", "step.requested")
 
 	// A store that failed is not asked again under a hold either.
 	w.do(CmdFailStep, &FailStep{StepID: w.step("sample", actionErase).ID, Participant: "sample", Error: "down"}, "step.errored")

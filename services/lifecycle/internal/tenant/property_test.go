@@ -241,6 +241,9 @@ func (l *life) observed(before State, e entry, after State) {
 		if p.Action == actionErase && p.Operation == OpPurge && l.now.Before(before.Deletion.ScheduledFor) {
 			l.Fatalf("erased before the deadline: %+v", p)
 		}
+		if p.Action == actionErase && p.Participant == billing && before.Name != Purging {
+			l.Fatalf("a customer that stays is erased: %+v", p)
+		}
 	case *events.PurgeDeferred:
 		if before.Deletion.DeferredBy != nil && slices.Equal(before.Deletion.DeferredBy, after.Deletion.DeferredBy) {
 			l.Fatalf("deferred twice for %v", after.Deletion.DeferredBy)

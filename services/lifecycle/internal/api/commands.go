@@ -59,15 +59,15 @@ var operatorOnly = map[string]bool{
 	tenant.CmdExempt: true, tenant.CmdEndExemption: true, tenant.CmdConfigure: true,
 }
 
-// payload is a pointer to the body of a command.
-type payload[B any] interface {
+// commandBody is a pointer to the body of a command.
+type commandBody[B any] interface {
 	*B
 	events.Payload
 }
 
 // command adds the route of one command. respond makes the answer from what the command wrote, and from that alone, so that
 // a repeated command is answered the same.
-func command[B any, P payload[B], T any](a *API, api huma.API, methodAndPath, summary string, status int, respond func(context.Context, app.Outcome) (T, error)) {
+func command[B any, P commandBody[B], T any](a *API, api huma.API, methodAndPath, summary string, status int, respond func(context.Context, app.Outcome) (T, error)) {
 	method, path, _ := strings.Cut(methodAndPath, " ")
 	op := route(method, "/v1/tenants/{id}/"+path, strings.ReplaceAll(nameOf[B, P](), "_", "-"), summary, status)
 	huma.Register(api, op, func(ctx context.Context, in *commandInput[B]) (*output[T], error) {
@@ -80,13 +80,13 @@ func command[B any, P payload[B], T any](a *API, api huma.API, methodAndPath, su
 	})
 }
 
-func nameOf[B any, P payload[B]]() string {
+func nameOf[B any, P commandBody[B]]() string {
 	_, name := events.SplitType(P(new(B)).EventType())
 	return name
 }
 
 // run does a command for a caller who may ask for it.
-func run[B any, P payload[B]](ctx context.Context, a *API, in *commandInput[B]) (app.Outcome, error) {
+func run[B any, P commandBody[B]](ctx context.Context, a *API, in *commandInput[B]) (app.Outcome, error) {
 	principal, err := authorize(ctx, in.ID)
 	if err != nil {
 		return app.Outcome{}, err

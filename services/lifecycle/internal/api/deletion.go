@@ -127,7 +127,7 @@ func (a *API) reject(ctx context.Context, in *approvalInput) (*output[Tenant], e
 	return decideApproval(ctx, a, in, &events.Reject{ApprovalID: in.ApprovalID, Reason: in.reason()})
 }
 
-func decideApproval[B any, P payload[B]](ctx context.Context, a *API, in *approvalInput, p P) (*output[Tenant], error) {
+func decideApproval[B any, P commandBody[B]](ctx context.Context, a *API, in *approvalInput, p P) (*output[Tenant], error) {
 	out, err := run[B, P](ctx, a, &commandInput[B]{ID: in.ID, Key: in.Key, Body: p})
 	if err != nil {
 		return nil, err

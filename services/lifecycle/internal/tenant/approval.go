@@ -109,14 +109,14 @@ func (d *decision) approvalRequest() events.ApprovalRequest {
 	}
 }
 
-// asked adds a request.
-func (s *State) asked(a Approval, p events.ApprovalRequest, reason string, at time.Time) {
+// addApproval adds a request.
+func (s *State) addApproval(a Approval, p events.ApprovalRequest, reason string, at time.Time) {
 	a.ID, a.RequestedBy, a.ExpiresAt, a.Reason, a.RequestedAt = p.ApprovalID, p.RequestedBy, p.ExpiresAt, reason, at
 	s.Approvals = append(slices.Clip(s.Approvals), a)
 }
 
-// settled drops the requests that something has become of; none is nil, as it is after a round trip through JSON.
-func (s *State) settled(by func(Approval) bool) {
+// dropApprovals drops the requests that something has become of; none is nil, as it is after a round trip through JSON.
+func (s *State) dropApprovals(by func(Approval) bool) {
 	var left []Approval
 	for _, a := range s.Approvals {
 		if !by(a) {

@@ -147,7 +147,7 @@ func evolve(s State, e events.Event, p events.Payload) State {
 
 	case *events.DeletionRequested:
 		s.Pending, s.QueuedDeletion = nil, nil
-		s.settled(toDelete)
+		s.dropApprovals(toDelete)
 		s.Deletion = &Deletion{
 			RequestedAt: p.RequestedAt, ScheduledFor: p.ScheduledFor, Latest: p.Latest,
 			RetentionDays: p.RetentionDays, Policy: p.Policy, PreviousState: StateName(p.PreviousState),
@@ -156,21 +156,21 @@ func evolve(s State, e events.Event, p events.Payload) State {
 			s.Deletion.Pending = &PendingChange{Command: CmdDowngrade, Plan: c.Plan, DueAt: c.DueAt, Resolution: c.Resolution}
 		}
 	case *events.DeletionQueued:
-		s.settled(toDelete)
+		s.dropApprovals(toDelete)
 		s.QueuedDeletion = &QueuedDeletion{
 			RequestedAt: p.RequestedAt, RetentionDays: p.RetentionDays, Policy: p.Policy, Reason: p.Reason,
 		}
 		s.Lease = s.Lease.abort("deletion requested")
 	case *events.DeletionApprovalRequested:
-		s.asked(Approval{Command: CmdDelete, RetentionDays: p.RetentionDays}, p.ApprovalRequest, p.Reason, at)
+		s.addApproval(Approval{Command: CmdDelete, RetentionDays: p.RetentionDays}, p.ApprovalRequest, p.Reason, at)
 	case *events.HoldReleaseRequested:
-		s.asked(Approval{Command: CmdReleaseHold, Holds: p.Holds}, p.ApprovalRequest, p.Reason, at)
+		s.addApproval(Approval{Command: CmdReleaseHold, Holds: p.Holds}, p.ApprovalRequest, p.Reason, at)
 	case *events.ApprovalGranted:
-		s.settled(withID(p.ApprovalID))
+		s.dropApprovals(withID(p.ApprovalID))
 	case *events.ApprovalRejected:
-		s.settled(withID(p.ApprovalID))
+		s.dropApprovals(withID(p.ApprovalID))
 	case *events.ApprovalExpired:
-		s.settled(withID(p.ApprovalID))
+		s.dropApprovals(withID(p.ApprovalID))
 	case *events.PurgeDeferred:
 		s.Deletion = s.Deletion.deferred(p)
 	case *events.PurgeStarted:

@@ -2,18 +2,16 @@
 package verify
 
 import (
-	"archive/zip"
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"time"
 
+	"filippo.io/age"
+
 	"tenure/services/export/internal/manifest"
+	"tenure/services/export/internal/unpack"
 )
 
 // Report tells what a whole archive holds.
@@ -26,13 +24,16 @@ type Report struct {
 	Files  int
 	// Bytes are those of the content, unpacked.
 	Bytes int64
+	// Sealed is how many files are encrypted and were checked as they are stored alone, for want of the identity that opens
+	// them.
+	Sealed int
 }
 
 // ErrDamaged is in every error that says that the archive is not what was exported.
 var ErrDamaged = errors.New("the archive is damaged")
 
-// File checks the archive at path.
-func File(path string) (Report, error) {
+// File checks the archive at path; the identities open what is encrypted to them.
+func File(path string, identities ...age.Identity) (Report, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Report{}, err
@@ -42,20 +43,18 @@ func File(path string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	return Archive(f, info.Size())
+	return Archive(f, info.Size(), identities...)
 }
 
 // Archive reads the whole archive in constant memory. The error wraps ErrDamaged and names everything that is
-// wrong: a file that is missing, added, changed or there twice, a name that is not safe to unpack, counts that differ.
-func Archive(r io.ReaderAt, size int64) (Report, error) {
-	archive, err := zip.NewReader(r, size)
+// wrong: a file that is missing, added, changed or there twice, a name that is not safe to unpack, counts that differ. An
+// encrypted file that no identity opens is held to the checksum of its stored form, and is counted in Report.Sealed.
+func Archive(r io.ReaderAt, size int64, identities ...age.Identity) (Report, error) {
+	archive, err := unpack.Open(r, size, identities...)
 	if err != nil {
 		return Report{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	m, err := readManifest(archive)
-	if err != nil {
-		return Report{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
+	m := archive.Manifest
 	report := Report{
 		ExportID: m.ExportID, TenantID: m.TenantID, SnapshotAt: m.SnapshotAt, Counts: m.ActualCounts, Files: len(m.Files),
 	}
@@ -64,7 +63,7 @@ func Archive(r io.ReaderAt, size int64) (Report, error) {
 	for _, f := range m.Files {
 		listed[f.Name] = f
 	}
-	for _, f := range archive.File[:len(archive.File)-1] {
+	for _, f := range archive.Files() {
 		want, ok := listed[f.Name]
 		if !ok {
 			wrong = append(wrong, fmt.Errorf("%q is not in the manifest, or there twice", f.Name))
@@ -72,8 +71,12 @@ func Archive(r io.ReaderAt, size int64) (Report, error) {
 		}
 		delete(listed, f.Name)
 		report.Bytes += want.Bytes
-		if err := checkFile(f, want); err != nil {
+		sealed, err := checkFile(f, want)
+		if err != nil {
 			wrong = append(wrong, fmt.Errorf("%s: %w", f.Name, err))
+		}
+		if sealed {
+			report.Sealed++
 		}
 	}
 	for _, f := range m.Files {
@@ -87,66 +90,72 @@ func Archive(r io.ReaderAt, size int64) (Report, error) {
 	return report, nil
 }
 
-// maxManifest bounds the one entry that is read into memory: some 100 bytes a file, 64 MiB of content a file.
-const maxManifest = 64 << 20
-
-func readManifest(archive *zip.Reader) (m manifest.Manifest, err error) {
-	if len(archive.File) == 0 {
-		return m, errors.New("it is empty")
-	}
-	last := archive.File[len(archive.File)-1]
-	if last.Name != manifest.Name {
-		return m, fmt.Errorf("its last entry is %q, not %s", last.Name, manifest.Name)
-	}
-	content, err := last.Open()
+// checkFile reads a file once, through all of its forms.
+func checkFile(f unpack.File, want manifest.File) (sealed bool, err error) {
+	entry, err := f.Stored()
 	if err != nil {
-		return m, err
+		return false, err
 	}
-	defer content.Close()
-	body, err := io.ReadAll(io.LimitReader(content, maxManifest))
-	if err != nil {
-		return m, err
+	defer entry.Close()
+	if !manifest.FormOf(f.Name).Encrypted {
+		return false, checkContent(f, entry, want)
 	}
-	if err := json.Unmarshal(body, &m); err != nil {
-		return m, fmt.Errorf("%s: %w", manifest.Name, err)
+	stored := newSummer()
+	through := io.TeeReader(io.LimitReader(entry, want.StoredBytes+1), stored)
+	content, err := f.Content(through)
+	if sealed = errors.Is(err, unpack.ErrSealed); sealed {
+		err = nil
+	} else if err == nil {
+		err = checkContent(f, content, want)
 	}
-	return m, nil
+	// What the content left unread belongs to the entry, too.
+	_, readErr := io.Copy(io.Discard, through)
+	return sealed, errors.Join(err, readErr, stored.check("stored ", want.StoredBytes, want.StoredSHA256))
 }
 
-func checkFile(f *zip.File, want manifest.File) error {
-	content, err := f.Open()
+// checkContent holds the content to the manifest. One byte more than that says is enough to know, so that no file unpacks
+// for ever.
+func checkContent(f unpack.File, content io.Reader, want manifest.File) error {
+	sum := newSummer()
+	content = io.TeeReader(io.LimitReader(content, want.Bytes+1), sum)
+	count := countLines
+	if manifest.FormOf(f.Name).Parquet {
+		count = countTable
+	}
+	rows, err := count(content, sum, want)
 	if err != nil {
 		return err
 	}
-	defer content.Close()
-	sum := sha256.New()
-	lines := &lineCounter{}
-	// One byte more than the manifest says is enough to know, so that no file unpacks for ever.
-	n, err := io.Copy(io.MultiWriter(sum, lines), io.LimitReader(content, want.Bytes+1))
-	switch {
-	case err != nil:
-		return err
-	case n != want.Bytes:
-		return fmt.Errorf("it has another size than the %d bytes of the manifest", want.Bytes)
-	case hex.EncodeToString(sum.Sum(nil)) != want.SHA256:
-		return errors.New("its SHA-256 is not that of the manifest")
-	case lines.n != want.Rows:
-		return fmt.Errorf("it has %d rows, the manifest says %d", lines.n, want.Rows)
-	case lines.last != '\n' && n > 0:
-		return errors.New("its last row is cut")
+	if rows != want.Rows {
+		return fmt.Errorf("it has %d rows, the manifest says %d", rows, want.Rows)
 	}
 	return nil
 }
 
-type lineCounter struct {
-	n    int64
-	last byte
+func countLines(content io.Reader, sum *summer, want manifest.File) (int64, error) {
+	lines := &lineCounter{}
+	if _, err := io.Copy(lines, content); err != nil {
+		return 0, err
+	}
+	if err := sum.check("", want.Bytes, want.SHA256); err != nil {
+		return 0, err
+	}
+	if lines.last != 0 && lines.last != '\n' {
+		return 0, errors.New("its last row is cut")
+	}
+	return lines.n, nil
 }
 
-func (c *lineCounter) Write(p []byte) (int, error) {
-	c.n += int64(bytes.Count(p, []byte{'\n'}))
-	if len(p) > 0 {
-		c.last = p[len(p)-1]
+// countTable looks into a Parquet file only when it is known to be the one that was written: its reader is made for files,
+// not for traps.
+func countTable(content io.Reader, sum *summer, want manifest.File) (int64, error) {
+	file, err := unpack.Spool(content)
+	if err != nil {
+		return 0, err
 	}
-	return len(p), nil
+	defer file.Close()
+	if err := sum.check("", want.Bytes, want.SHA256); err != nil {
+		return 0, err
+	}
+	return unpack.CountTable(file, want.Bytes)
 }

@@ -16,6 +16,7 @@ import (
 	"tenure/services/notifier/internal/app"
 	"tenure/services/notifier/internal/channel"
 	"tenure/services/notifier/internal/message"
+	"tenure/services/notifier/internal/store"
 	"tenure/services/notifier/migrations"
 	"tenure/shared/bus"
 	"tenure/shared/eventlog"
@@ -42,6 +43,8 @@ type settings struct {
 	PublicURL string `env:"TENURE_PUBLIC_URL"`
 	// OperatorMail is who is told when Tenure cannot go on by itself; empty is nobody.
 	OperatorMail string `env:"TENURE_OPERATOR_MAIL"`
+	// SlackWebhook is the incoming webhook of the room where operators are, in Slack or what understands Slack's form.
+	SlackWebhook string `env:"TENURE_SLACK_WEBHOOK"`
 }
 
 // operator reads OperatorMail, "Name <address>" or an address alone.
@@ -56,13 +59,30 @@ func (s settings) operator() (vault.Contact, error) {
 	return vault.Contact{Name: address.Name, Email: address.Address}, nil
 }
 
+// channels are the ways out that are set up.
+func (s settings) channels() ([]app.Channel, error) {
+	smtp, err := channel.NewSMTP(s.SMTPURL, s.From)
+	if err != nil {
+		return nil, err
+	}
+	channels := []app.Channel{{Name: channel.NameSMTP, Letters: smtp, To: []store.Recipient{store.Owner, store.Operator}}}
+	if s.SlackWebhook != "" {
+		chat, err := channel.NewChat(s.SlackWebhook)
+		if err != nil {
+			return nil, err
+		}
+		channels = append(channels, app.Channel{Name: channel.NameChat, Letters: chat, To: []store.Recipient{store.OperatorChat}})
+	}
+	return channels, nil
+}
+
 // Service is the running part.
 type Service struct {
 	bus     *bus.Bus
 	db      *pgxpool.Pool
 	log     *eventlog.Log
 	reactor *app.Reactor
-	sender  *app.Sender
+	senders []*app.Sender
 	hooks   *app.Webhooks
 }
 
@@ -78,7 +98,7 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if settings.PublicURL == "" {
 		settings.PublicURL = "http://" + deps.HTTPAddr
 	}
-	smtp, err := channel.NewSMTP(settings.SMTPURL, settings.From)
+	channels, err := settings.channels()
 	if err != nil {
 		return nil, err
 	}
@@ -99,11 +119,19 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if s.log, err = eventlog.Open(ctx, s.db, eventlog.Config{Service: schema}); err != nil {
 		return nil, err
 	}
-	s.reactor = app.NewReactor(s.db, deps.Vault, message.Rules{Day: deps.Day}, operator.Email != "")
-	s.sender = app.NewSender(s.db, deps.Vault, s.log, smtp, app.House{
-		BaseURL: strings.TrimRight(settings.PublicURL, "/"), Operator: operator,
-	})
-	s.hooks = app.NewWebhooks(s.db, deps.Vault, s.log, deps.Egress(), deps.Day, s.sender.Kick)
+	var operators []store.Recipient
+	if operator.Email != "" {
+		operators = append(operators, store.Operator)
+	}
+	house := app.House{BaseURL: strings.TrimRight(settings.PublicURL, "/"), Operator: operator}
+	for _, c := range channels {
+		s.senders = append(s.senders, app.NewSender(s.db, deps.Vault, s.log, c, house))
+		if c.Name == channel.NameChat {
+			operators = append(operators, c.To...)
+		}
+	}
+	s.reactor = app.NewReactor(s.db, deps.Vault, message.Rules{Day: deps.Day}, operators)
+	s.hooks = app.NewWebhooks(s.db, deps.Vault, s.log, deps.Egress(), deps.Day, s.kickSenders)
 	(&api.API{DB: s.db, Webhooks: s.hooks, Egress: deps.Egress(), Day: deps.Day}).Register(deps.API)
 	return s, nil
 }
@@ -112,7 +140,9 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.log.Relay(ctx, s.bus) })
-	g.Go(func() error { return s.sender.Run(ctx) })
+	for _, sender := range s.senders {
+		g.Go(func() error { return sender.Run(ctx) })
+	}
 	g.Go(func() error { return s.hooks.Run(ctx) })
 	// All of a service's events, wanted or not: only so do gaps in their sequences show. The facts go by themselves, so that
 	// a tenant's many reports of usage do not keep it from hearing of its suspension.
@@ -130,8 +160,14 @@ func (s *Service) react(ctx context.Context, consumer string, subjects ...string
 
 // kick says that an event was taken in: it may have asked for mails and for calls.
 func (s *Service) kick() {
-	s.sender.Kick()
+	s.kickSenders()
 	s.hooks.Kick()
+}
+
+func (s *Service) kickSenders() {
+	for _, sender := range s.senders {
+		sender.Kick()
+	}
 }
 
 // Ready implements runner.Service. The mail server is not asked: without it messages are still taken in, and wait.

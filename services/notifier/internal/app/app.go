@@ -24,15 +24,16 @@ const (
 
 // Reactor stores the messages that events ask for.
 type Reactor struct {
-	db       *pgxpool.Pool
-	vault    *vault.Vault
-	rules    message.Rules
-	operator bool
+	db    *pgxpool.Pool
+	vault *vault.Vault
+	rules message.Rules
+	// operators are how operators are alerted; none: not at all.
+	operators []store.Recipient
 }
 
-// NewReactor returns a reactor on the notifier's database. operator is whether there is one to be alerted.
-func NewReactor(db *pgxpool.Pool, v *vault.Vault, rules message.Rules, operator bool) *Reactor {
-	return &Reactor{db, v, rules, operator}
+// NewReactor returns a reactor on the notifier's database. operators are how they are alerted.
+func NewReactor(db *pgxpool.Pool, v *vault.Vault, rules message.Rules, operators []store.Recipient) *Reactor {
+	return &Reactor{db, v, rules, operators}
 }
 
 // React implements inbox.React.
@@ -40,9 +41,6 @@ func (r *Reactor) React(ctx context.Context, e events.Event) (inbox.Commit, erro
 	reaction, err := r.rules.ReactionTo(e)
 	if err != nil {
 		return nil, err
-	}
-	if !r.operator {
-		reaction.Alert = nil
 	}
 	var contact *vault.Contact
 	if len(reaction.Hold) > 0 {
@@ -56,7 +54,7 @@ func (r *Reactor) React(ctx context.Context, e events.Event) (inbox.Commit, erro
 		}
 	}
 	return func(ctx context.Context, tx pgx.Tx) error {
-		if err := store.Store(ctx, tx, e, reaction, contact); err != nil {
+		if err := store.Store(ctx, tx, e, reaction, contact, r.operators...); err != nil {
 			return err
 		}
 		return tellEndpoints(ctx, tx, e)

@@ -36,14 +36,22 @@ const (
 	giveUpAfter = 5 * 24 * time.Hour
 )
 
-// Sender sends stored messages. Several of them, in one process or many, share the work.
+// Sender sends stored messages over one channel, so that none waits for another channel's server. Several of them, in one
+// process or many, share the work.
 type Sender struct {
 	db    *pgxpool.Pool
 	vault *vault.Vault
 	log   *eventlog.Log
-	smtp  *channel.SMTP
+	out   Channel
 	house House
 	wake  chan struct{}
+}
+
+// Channel is a way out, and whom it reaches.
+type Channel struct {
+	Name    string
+	Letters channel.Letters
+	To      []store.Recipient
 }
 
 // House is what is the same in all mails.
@@ -55,8 +63,8 @@ type House struct {
 }
 
 // NewSender returns a sender that Run starts.
-func NewSender(db *pgxpool.Pool, v *vault.Vault, log *eventlog.Log, smtp *channel.SMTP, house House) *Sender {
-	return &Sender{db: db, vault: v, log: log, smtp: smtp, house: house, wake: make(chan struct{}, 1)}
+func NewSender(db *pgxpool.Pool, v *vault.Vault, log *eventlog.Log, out Channel, house House) *Sender {
+	return &Sender{db: db, vault: v, log: log, out: out, house: house, wake: make(chan struct{}, 1)}
 }
 
 // Kick says that there is something to send. It never blocks.
@@ -67,14 +75,14 @@ func (s *Sender) Kick() {
 	}
 }
 
-// Run sends until ctx ends. While the mail server or the database is away, messages wait.
+// Run sends until ctx ends. While the server or the database is away, messages wait.
 func (s *Sender) Run(ctx context.Context) error {
 	pause := firstPause
 	for ctx.Err() == nil {
 		sent, err := s.sendBatch(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
-			slog.WarnContext(ctx, "mail waits", "for", pause, "error", err)
+			slog.WarnContext(ctx, "messages wait", "channel", s.out.Name, "for", pause, "error", err)
 			rest(ctx, pause, nil)
 			pause = min(2*pause, lastPause)
 		case sent < batch:
@@ -102,7 +110,7 @@ func rest(ctx context.Context, d time.Duration, wake <-chan struct{}) {
 // not work; what was not sent is due again.
 func (s *Sender) sendBatch(ctx context.Context) (taken int, err error) {
 	began := time.Now()
-	due, err := store.Claim(ctx, s.db, batch, lease)
+	due, err := store.Claim(ctx, s.db, s.out.To, batch, lease)
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
@@ -116,7 +124,7 @@ func (s *Sender) sendBatch(ctx context.Context) (taken int, err error) {
 	if err != nil {
 		return len(due), err
 	}
-	session, err := s.smtp.Open(ctx)
+	session, err := s.out.Letters.Open(ctx)
 	if err != nil {
 		return len(due), err
 	}
@@ -165,7 +173,7 @@ func (s *Sender) contacts(ctx context.Context, due []store.Message) (map[string]
 }
 
 // send deals with one message: sent, failed for good, or due later. An error concerns all messages, not this one.
-func (s *Sender) send(ctx context.Context, session *channel.Session, m store.Message, contacts map[string]vault.Contact) error {
+func (s *Sender) send(ctx context.Context, session channel.Session, m store.Message, contacts map[string]vault.Contact) error {
 	// The world may have turned since the batch was claimed: no farewell to a tenant that has come back, no reminder to
 	// one that has paid.
 	if due, err := store.StillDue(ctx, s.db, m.ID); err != nil || !due {
@@ -179,7 +187,7 @@ func (s *Sender) send(ctx context.Context, session *channel.Session, m store.Mes
 	if err != nil {
 		return s.end(ctx, m, err.Error())
 	}
-	err = session.Send(channel.Letter{
+	err = session.Send(ctx, channel.Letter{
 		ID: m.ID, To: contact.Email, Name: contact.Name, Date: m.DueAt,
 		Subject: mail.Subject, Text: mail.Text, HTML: mail.HTML,
 	})
@@ -201,6 +209,8 @@ func (s *Sender) recipient(m store.Message, contacts map[string]vault.Contact) (
 	switch {
 	case m.Recipient == store.Operator:
 		return s.house.Operator, s.house.Operator.Email != ""
+	case m.Recipient == store.OperatorChat:
+		return vault.Contact{}, true
 	case m.Contact != nil:
 		return *m.Contact, true
 	}
@@ -223,7 +233,7 @@ func (s *Sender) end(ctx context.Context, m store.Message, failure string) error
 		if err != nil || !ended {
 			return err
 		}
-		e, err := outcome(m, failure)
+		e, err := s.outcome(m, failure)
 		if err != nil {
 			return err
 		}
@@ -236,10 +246,10 @@ func (s *Sender) end(ctx context.Context, m store.Message, failure string) error
 	return nil
 }
 
-func outcome(m store.Message, failure string) (events.Event, error) {
-	var payload events.Payload = &events.MessageSent{MessageID: m.ID, Template: string(m.Template), Channel: channel.Name}
+func (s *Sender) outcome(m store.Message, failure string) (events.Event, error) {
+	var payload events.Payload = &events.MessageSent{MessageID: m.ID, Template: string(m.Template), Channel: s.out.Name}
 	if failure != "" {
-		payload = &events.MessageFailed{MessageID: m.ID, Template: string(m.Template), Channel: channel.Name, Error: failure}
+		payload = &events.MessageFailed{MessageID: m.ID, Template: string(m.Template), Channel: s.out.Name, Error: failure}
 	}
 	e, err := events.New(payload, m.Tenant)
 	e.Actor, e.CausationID, e.CorrelationID = actor, m.EventID, m.CorrelationID

@@ -1,4 +1,3 @@
-// Package channel carries messages out of the house: by mail, to tenants' webhooks, to the operators' chat.
 package channel
 
 import (
@@ -9,33 +8,11 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	gomail "github.com/wneessen/go-mail"
 
 	"tenure/shared/fault"
 )
-
-// Name is the channel's in events.
-const Name = "smtp"
-
-// ErrDown says that the server takes no mail at all now: trying the next one is of no use.
-var ErrDown = errors.New("the mail server takes no mail")
-
-// Timeout bounds each exchange with a server.
-const Timeout = 15 * time.Second
-
-// Letter is one mail to one person.
-type Letter struct {
-	// ID becomes the Message-ID: a mail that is sent twice (a crash between sending and noting it) is known as one.
-	ID      string
-	To      string
-	Name    string
-	Subject string
-	Text    string
-	HTML    string
-	Date    time.Time
-}
 
 // SMTP is a mail server. It is safe for concurrent use.
 type SMTP struct {
@@ -84,14 +61,14 @@ func NewSMTP(rawURL, from string) (*SMTP, error) {
 	return &SMTP{host: u.Hostname(), options: options, from: sender, domain: domain}, nil
 }
 
-// Session is one connection. It serves one goroutine.
-type Session struct {
+// connection is a Session with a mail server.
+type connection struct {
 	smtp   *SMTP
 	client *gomail.Client
 }
 
-// Open connects. Every error is an ErrDown.
-func (s *SMTP) Open(ctx context.Context) (*Session, error) {
+// Open implements Letters.
+func (s *SMTP) Open(ctx context.Context) (Session, error) {
 	client, err := gomail.NewClient(s.host, s.options...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDown, err)
@@ -99,15 +76,14 @@ func (s *SMTP) Open(ctx context.Context) (*Session, error) {
 	if err := client.DialWithContext(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDown, err)
 	}
-	return &Session{s, client}, nil
+	return &connection{s, client}, nil
 }
 
-// Close ends the connection. What was sent is sent, whatever the server says to the farewell.
-func (s *Session) Close() { _ = s.client.Close() }
+// Close implements Session. Whatever the server says to the farewell changes nothing.
+func (s *connection) Close() { _ = s.client.Close() }
 
-// Send hands one letter to the server. A fault.Permanent error means that this letter can never be delivered, ErrDown
-// that the server fails for all, any other that this letter should be tried again later.
-func (s *Session) Send(l Letter) error {
+// Send implements Session. The library takes no context here: Timeout bounds it.
+func (s *connection) Send(_ context.Context, l Letter) error {
 	msg, err := s.smtp.compose(l)
 	if err != nil {
 		return fault.Permanent(err)

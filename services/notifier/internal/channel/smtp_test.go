@@ -16,7 +16,7 @@ var letter = channel.Letter{
 	Date: time.Date(2026, 8, 3, 14, 30, 0, 0, time.UTC),
 }
 
-func open(t *testing.T, server *smtptest.Server) *channel.Session {
+func open(t *testing.T, server *smtptest.Server) channel.Session {
 	t.Helper()
 	smtp, err := channel.NewSMTP(server.URL(), "Tenure <tenure@tenure.example>")
 	if err != nil {
@@ -32,7 +32,7 @@ func open(t *testing.T, server *smtptest.Server) *channel.Session {
 
 func TestALetterArrives(t *testing.T) {
 	server := smtptest.Start(t)
-	if err := open(t, server).Send(letter); err != nil {
+	if err := open(t, server).Send(t.Context(), letter); err != nil {
 		t.Fatal(err)
 	}
 	mails := server.Mails()
@@ -80,7 +80,7 @@ func TestRefusals(t *testing.T) {
 			return 0
 		})
 		session := open(t, server)
-		err := session.Send(letter)
+		err := session.Send(t.Context(), letter)
 		got := later
 		switch {
 		case err == nil:
@@ -100,7 +100,7 @@ func TestRefusals(t *testing.T) {
 			continue
 		}
 		server.Refuse(nil)
-		if err := session.Send(letter); err != nil {
+		if err := session.Send(t.Context(), letter); err != nil {
 			t.Errorf("the letter after one that was refused at %s: %v", test.command, err)
 		}
 	}
@@ -110,7 +110,7 @@ func TestAnAddressThatIsNone(t *testing.T) {
 	session := open(t, smtptest.Start(t))
 	bad := letter
 	bad.To = "ada at example"
-	err := session.Send(bad)
+	err := session.Send(t.Context(), bad)
 	if !fault.IsPermanent(err) || strings.Contains(err.Error(), "ada") {
 		t.Errorf("send: %v", err)
 	}
@@ -120,7 +120,7 @@ func TestAServerThatIsAway(t *testing.T) {
 	server := smtptest.Start(t)
 	session := open(t, server)
 	server.Stop()
-	if err := session.Send(letter); !errors.Is(err, channel.ErrDown) {
+	if err := session.Send(t.Context(), letter); !errors.Is(err, channel.ErrDown) {
 		t.Errorf("send over a broken connection: %v", err)
 	}
 	smtp, err := channel.NewSMTP(server.URL(), "tenure@tenure.example")

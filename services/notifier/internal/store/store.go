@@ -26,6 +26,8 @@ type Recipient string
 const (
 	Owner    Recipient = "owner" // the tenant's contact
 	Operator Recipient = "operator"
+	// OperatorChat is the room where operators are.
+	OperatorChat Recipient = "operator_chat"
 )
 
 // Message is a row that is to be sent.
@@ -55,8 +57,8 @@ func messageID(e events.Event, t message.Template, rung string, to Recipient) st
 }
 
 // Store writes what an event asks for, in the transaction that claims it. contact is that of held messages; nil: nobody
-// is known.
-func Store(ctx context.Context, tx pgx.Tx, e events.Event, r message.Reaction, contact *vault.Contact) error {
+// is known. operators are how those are alerted.
+func Store(ctx context.Context, tx pgx.Tx, e events.Event, r message.Reaction, contact *vault.Contact, operators ...Recipient) error {
 	if err := begin(ctx, tx, e, r.Life); err != nil {
 		return err
 	}
@@ -68,7 +70,7 @@ func Store(ctx context.Context, tx pgx.Tx, e events.Event, r message.Reaction, c
 			return err
 		}
 	}
-	rows, err := rowsOf(ctx, tx, e, r, contact)
+	rows, err := rowsOf(ctx, tx, e, r, contact, operators)
 	if err != nil {
 		return err
 	}
@@ -121,10 +123,12 @@ type row struct {
 
 // rowsOf lists the messages that an event asks for. The tenant's are about its present life: what another service says
 // of a former one comes too late for anybody to hear it.
-func rowsOf(ctx context.Context, tx pgx.Tx, e events.Event, r message.Reaction, contact *vault.Contact) ([]row, error) {
+func rowsOf(ctx context.Context, tx pgx.Tx, e events.Event, r message.Reaction, contact *vault.Contact, operators []Recipient) ([]row, error) {
 	var rows []row
 	for _, d := range r.Alert {
-		rows = append(rows, row{Reminder: message.Reminder{Draft: d}, to: Operator, state: "queued"})
+		for _, to := range operators {
+			rows = append(rows, row{Reminder: message.Reminder{Draft: d}, to: to, state: "queued"})
+		}
 	}
 	if len(r.Send)+len(r.Schedule)+len(r.Hold) == 0 {
 		return rows, nil
@@ -165,13 +169,13 @@ func timeOrNull(t time.Time) *time.Time {
 	return &t
 }
 
-// Claim takes up to limit messages that are due, for a lease: until it ends no other sender takes them. They are in the
+// Claim takes up to limit messages to these recipients that are due, for a lease: until it ends no other sender takes them. They are in the
 // order of their events.
-func Claim(ctx context.Context, q pg.Querier, limit int, lease time.Duration) ([]Message, error) {
+func Claim(ctx context.Context, q pg.Querier, to []Recipient, limit int, lease time.Duration) ([]Message, error) {
 	rows, err := q.Query(ctx, `UPDATE messages SET next_try_at = now() + $2, attempts = attempts + 1
-		WHERE id IN (SELECT id FROM messages WHERE state = 'queued' AND next_try_at <= now()
+		WHERE id IN (SELECT id FROM messages WHERE state = 'queued' AND recipient = ANY ($3) AND next_try_at <= now()
 			ORDER BY next_try_at, created_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-		RETURNING id, tenant_id, template, facts, event_id, correlation_id, recipient, contact, attempts, due_at`, limit, lease)
+		RETURNING id, tenant_id, template, facts, event_id, correlation_id, recipient, contact, attempts, due_at`, limit, lease, to)
 	if err != nil {
 		return nil, fmt.Errorf("claim messages: %w", err)
 	}
@@ -191,7 +195,7 @@ func StillDue(ctx context.Context, q pg.Querier, id string) (bool, error) {
 	var due bool
 	err := q.QueryRow(ctx, `
 		WITH judged AS (
-			SELECT m.id, coalesce(m.expires_at > now(), true) AND (m.recipient = 'operator' OR m.contact IS NOT NULL
+			SELECT m.id, coalesce(m.expires_at > now(), true) AND (m.recipient IN ('operator', 'operator_chat') OR m.contact IS NOT NULL
 				OR m.generation = coalesce(t.generation, 0) AND NOT coalesce(t.gone, false)) AS due
 			FROM messages m LEFT JOIN tenants t USING (tenant_id) WHERE m.id = $1 AND m.state = 'queued'
 		), dropped AS (

@@ -1,20 +1,10 @@
 package client
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"fmt"
 	"iter"
-	"mime"
-	"net/http"
 	"net/url"
-	"strings"
-	"time"
 )
-
-// pollInterval is how often Watch asks where the server does not stream.
-const pollInterval = 250 * time.Millisecond
 
 // The statuses of an Operation.
 const (
@@ -74,57 +64,5 @@ func operationPath(id string) string { return "/v1/operations/" + url.PathEscape
 // lost it goes on with a new one. An error comes once, as the last; it tells about the watching alone, how the
 // operation ended stands in its Status and Error.
 func (c *Client) Watch(ctx context.Context, id string) iter.Seq2[Operation, error] {
-	return func(yield func(Operation, error) bool) {
-		for {
-			op, more := c.stream(ctx, id, yield)
-			if !more || op.Ended() {
-				return
-			}
-			// The stream ended early, or there is none: ask, which also tells whether the server is there at all.
-			op, err := c.Operation(ctx, id)
-			if !yield(op, err) || err != nil || op.Ended() {
-				return
-			}
-			select {
-			case <-ctx.Done():
-				yield(op, ctx.Err())
-				return
-			case <-time.After(pollInterval):
-			}
-		}
-	}
-}
-
-// stream yields what the server sends, and returns the last of it and whether the caller wants more.
-func (c *Client) stream(ctx context.Context, id string, yield func(Operation, error) bool) (op Operation, more bool) {
-	req, err := c.request(ctx, http.MethodGet, operationPath(id), nil, nil)
-	if err != nil {
-		yield(op, err)
-		return op, false
-	}
-	req.Header.Set("Accept", "text/event-stream")
-	res, err := c.HTTP.Do(req)
-	if err != nil {
-		return op, true
-	}
-	defer res.Body.Close()
-	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); res.StatusCode != http.StatusOK || kind != "text/event-stream" {
-		return op, true
-	}
-	lines := bufio.NewScanner(res.Body)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		data, ok := strings.CutPrefix(lines.Text(), "data:")
-		if !ok {
-			continue
-		}
-		if err := json.Unmarshal([]byte(data), &op); err != nil {
-			yield(op, fmt.Errorf("read operation %s: %w", id, err))
-			return op, false
-		}
-		if !yield(op, nil) {
-			return op, false
-		}
-	}
-	return op, true
+	return watch[Operation](ctx, c, operationPath(id))
 }

@@ -4,9 +4,11 @@ package deletion
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
@@ -23,6 +25,9 @@ import (
 	"tenure/shared/eventlog"
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
+	"tenure/shared/query"
+	"tenure/shared/retention"
+	"tenure/shared/retention/policyfile"
 	"tenure/shared/runner"
 )
 
@@ -42,6 +47,8 @@ type settings struct {
 	// SigningKey signs the certificates: an Ed25519 seed, 32 bytes in base64. After a change, GET /v1/keys shows the old
 	// public key too.
 	SigningKey string `env:"TENURE_SIGNING_KEY,required"`
+	// Policy is the path of the retention policy; "" is the default one.
+	Policy string `env:"TENURE_RETENTION_POLICY"`
 	// Workers is how many steps are carried out side by side in one process.
 	Workers int `env:"TENURE_DELETION_WORKERS" envDefault:"4"`
 }
@@ -80,15 +87,24 @@ func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
 	if s.stores, err = openStores(ctx, cfg.DataMap, env); err != nil {
 		return nil, err
 	}
+	policy, err := policyfile.Load(cfg.Policy)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkClasses(s.stores, policy); err != nil {
+		return nil, err
+	}
 	stores := make([]app.Store, len(s.stores))
 	for i, c := range s.stores {
 		stores[i] = c
 	}
 	s.app = app.New(
-		app.Parts{DB: s.db, Log: s.log, Stores: stores, Vault: d.Vault, Documents: documents, Signer: signer},
+		app.Parts{
+			DB: s.db, Log: s.log, Stores: stores, Policy: policy, Vault: d.Vault, Documents: documents, Signer: signer,
+		},
 		app.Config{Day: d.Day, Workers: cfg.Workers},
 	)
-	(&api.API{DB: s.db}).Register(d.API)
+	(&api.API{DB: s.db, App: s.app}).Register(d.API)
 	return s, nil
 }
 
@@ -131,12 +147,27 @@ func openStores(ctx context.Context, path string, env func(string) string) (data
 	return m.Open(ctx, env)
 }
 
+// checkClasses refuses a class that the policy does not have: a misspelt one would be erased with its tenant, for good, though
+// a law asks for it to be kept.
+func checkClasses(stores datamap.Stores, policy retention.Policy) error {
+	for _, s := range stores {
+		if class := s.Traits().Class; class != "" {
+			if _, known := policy.Class(class); !known {
+				return fmt.Errorf("TENURE_DATAMAP: store %s is of class %q, which the retention policy (TENURE_RETENTION_POLICY) does not have: "+
+					"add it to the classes there, with keep_days 0 if it goes with its tenant", s.Name(), class)
+			}
+		}
+	}
+	return nil
+}
+
 // Run works until ctx ends.
 func (s *service) Run(ctx context.Context) error {
 	defer s.stores.Close()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.log.Relay(ctx, s.bus) })
 	g.Go(func() error { return s.app.Run(ctx) })
+	g.Go(func() error { return s.bus.Answer(ctx, query.DeletionInventory, s.inventory) })
 	g.Go(func() error {
 		return s.bus.Consume(ctx, bus.ConsumerConfig{
 			Name: name, Stream: bus.StreamEvents,
@@ -146,6 +177,20 @@ func (s *service) Run(ctx context.Context) error {
 		})
 	})
 	return g.Wait()
+}
+
+// inventoryTimeout leaves the asker time to hear what did not answer.
+const inventoryTimeout = 1500 * time.Millisecond
+
+// inventory answers what an erasure of everything of a tenant would find.
+func (s *service) inventory(ctx context.Context, question []byte) (any, error) {
+	var q query.InventoryRequest
+	if err := json.Unmarshal(question, &q); err != nil {
+		return nil, fmt.Errorf("read the question: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, inventoryTimeout)
+	defer cancel()
+	return s.app.Inventory(ctx, q)
 }
 
 // Ready reports whether the service can take requests; S3 and the stores may be down, deletions wait for them.

@@ -20,10 +20,10 @@ func content(t *testing.T) purge.Certificate {
 	t.Helper()
 	before, after := int64(412), int64(0)
 	p := purge.Purge{
-		Tenant: "acme", Generation: 1, OperationID: "op-1", RetentionDays: 30,
+		Tenant: "acme", Generation: 1, OperationID: "op-1", Policy: purge.Policy{RetentionDays: 30, Hash: "9c1f4e07ab52d8e3"},
 		RequestedAt: due.AddDate(0, 0, -30), ScheduledFor: due, StartedAt: due.Add(time.Second),
 		Stores: []purge.Store{
-			{Name: "documents", Before: &before, After: &after, ReadAt: due.Add(time.Minute)},
+			{Name: "documents", Before: &before, CountedAt: due.Add(2 * time.Second), After: &after, ReadAt: due.Add(time.Minute)},
 			{Name: "participant/index", After: &after, ReadAt: due.Add(time.Minute)},
 		},
 	}

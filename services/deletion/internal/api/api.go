@@ -1,4 +1,4 @@
-// Package api is the deletion service's HTTP side: certificates, and the keys to check them with.
+// Package api is the deletion service's HTTP side: certificates, the keys to check them with, and the erasure of persons.
 package api
 
 import (
@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"tenure/services/deletion/internal/app"
 	"tenure/services/deletion/internal/certificate"
 	"tenure/services/deletion/internal/purge"
 	"tenure/services/deletion/internal/store"
@@ -21,7 +22,8 @@ import (
 
 // API is safe for concurrent use.
 type API struct {
-	DB *pgxpool.Pool
+	DB  *pgxpool.Pool
+	App *app.App
 }
 
 // Register adds the routes.
@@ -40,19 +42,26 @@ func (a *API) Register(api huma.API) {
 		Summary:  "The public keys that certificates are or were signed with, the newest first",
 		Security: []map[string][]string{}, // open to all: who checks a certificate may be anybody
 	}, a.keys)
+	a.registerSubjects(api)
 }
 
 // Certificate is the signed document.
 type Certificate struct {
 	purge.Certificate
+	Signature
+}
+
+// Signature is what every signed document has besides its content.
+type Signature struct {
 	KeyID     string `json:"key_id" doc:"The first 16 bytes of the key's SHA-256, in hex"`
 	PublicKey string `json:"public_key" doc:"Ed25519, in base64"`
-	Signature string `json:"signature" doc:"Over the canonical form (RFC 8785) of everything else, in base64"`
+	Signed    string `json:"signature" doc:"Over the canonical form (RFC 8785) of everything else, in base64"`
 }
 
 type certificateInput struct {
 	ID         string `path:"id"`
 	Generation int64  `query:"generation" minimum:"0" doc:"Which life of the tenant; 0 is the last that was purged"`
+	Class      string `query:"class" maxLength:"64" doc:"The proof that this class of data is gone, too, which had to be kept for longer"`
 }
 
 type certificateOutput struct {
@@ -61,14 +70,16 @@ type certificateOutput struct {
 }
 
 func (a *API) certificate(ctx context.Context, in *certificateInput) (*certificateOutput, error) {
-	if !events.ValidTenantID(in.ID) {
-		return nil, problem.New(http.StatusUnprocessableEntity, "invalid_tenant_id", "a tenant id has 1 to 64 letters, digits, _ or -")
+	if err := reachable(auth.FromContext(ctx), in.ID); err != nil {
+		return nil, err
 	}
-	if !auth.FromContext(ctx).MayReach(in.ID) {
-		// The same bytes as for an id that does not exist, here and in the lifecycle's routes.
-		return nil, problem.New(http.StatusNotFound, "tenant_not_found", "there is no such tenant")
+	read := store.Certificate
+	if in.Class != "" {
+		read = func(ctx context.Context, q pg.Querier, tenant string, generation int64) ([]byte, bool, error) {
+			return store.RetentionCertificate(ctx, q, tenant, generation, in.Class)
+		}
 	}
-	document, found, err := store.Certificate(ctx, a.DB, in.ID, in.Generation)
+	document, found, err := read(ctx, a.DB, in.ID, in.Generation)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -76,6 +87,22 @@ func (a *API) certificate(ctx context.Context, in *certificateInput) (*certifica
 		return nil, problem.New(http.StatusNotFound, "certificate_not_found", "no deletion of this tenant was certified")
 	}
 	return &certificateOutput{ContentType: "application/json", Body: document}, nil
+}
+
+// reachable refuses ids that are none, and tenants that the caller may not know of.
+func reachable(caller auth.Principal, tenant string) error {
+	if !events.ValidTenantID(tenant) {
+		return problem.New(http.StatusUnprocessableEntity, "invalid_tenant_id", "a tenant id has 1 to 64 letters, digits, _ or -")
+	}
+	if !caller.MayReach(tenant) {
+		return errUnknownTenant()
+	}
+	return nil
+}
+
+// errUnknownTenant has the same bytes here and in the lifecycle's routes, for an id that does not exist and for another's.
+func errUnknownTenant() error {
+	return problem.New(http.StatusNotFound, "tenant_not_found", "there is no such tenant")
 }
 
 // Key is a public key that certificates are, or were, signed with.

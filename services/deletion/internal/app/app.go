@@ -21,6 +21,7 @@ import (
 	"tenure/shared/events"
 	"tenure/shared/jobs"
 	"tenure/shared/pg"
+	"tenure/shared/retention"
 	"tenure/shared/vault"
 )
 
@@ -50,6 +51,8 @@ type Documents interface {
 // Store is what deletion needs of a store; every connectors.Connector has it.
 type Store interface {
 	Name() string
+	Traits() connectors.Traits
+	Bytes(ctx context.Context, of connectors.Scope) (int64, error)
 	Erase(ctx context.Context, of connectors.Scope) (connectors.Counts, error)
 	Verify(ctx context.Context, of connectors.Scope) (connectors.Counts, error)
 }
@@ -59,7 +62,9 @@ type Parts struct {
 	DB  *pgxpool.Pool
 	Log *eventlog.Log
 	// Stores are erased in this order.
-	Stores    []Store
+	Stores []Store
+	// Policy names the classes of data that outlive a tenant.
+	Policy    retention.Policy
 	Vault     *vault.Vault
 	Documents Documents
 	Signer    certificate.Signer

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -33,27 +32,29 @@ func (a *App) certify(l *lease) error {
 		return err
 	}
 	if !started || p.OperationID != l.job.OperationID {
-		return fault.Permanent(fmt.Errorf("operation %s is not the purge of generation %d", l.job.OperationID, l.job.Generation))
+		return errNoPurge(l.job)
 	}
 	if left := p.Unfinished(a.names()); len(left) > 0 {
 		return fmt.Errorf("the purge is not complete: %q", left)
 	}
-	if err := a.clearStore(l, contacts{a.Vault, a.DB, l.job.Generation}); err != nil {
+	if err := a.clearStore(l, a.contacts(l.job.Generation), connectors.Tenant(l.job.TenantID)); err != nil {
 		return err
 	}
 	document, err := a.document(l)
 	if err != nil {
 		return err
 	}
-	key := blob.Key(l.job.TenantID, l.job.Generation)
-	if err := a.Documents.Put(l.Context(), key, document); err != nil {
+	proof, err := a.publish(l, blob.Key(l.job.TenantID, l.job.Generation), document)
+	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(document)
-	result := issued{Key: key, SHA256: hex.EncodeToString(sum[:])}
-	return a.complete(l, result, &events.CertificateIssued{
-		OperationID: l.job.OperationID, Generation: l.job.Generation, Key: key, SHA256: result.SHA256,
+	return a.complete(l, proof, nil, &events.CertificateIssued{
+		OperationID: l.job.OperationID, Generation: l.job.Generation, Key: proof.Key, SHA256: proof.SHA256,
 	})
+}
+
+func errNoPurge(j *store.Job) error {
+	return fault.Permanent(fmt.Errorf("operation %s is not the purge of generation %d", j.OperationID, j.Generation))
 }
 
 // document returns the signed certificate. It is kept before it goes anywhere: whoever does the step again after a
@@ -71,7 +72,10 @@ func (a *App) document(l *lease) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	head := purge.ChainHead{Version: l.job.CauseVersion, EventID: l.job.CauseID}
+	head, err := a.chainHead(l)
+	if err != nil {
+		return nil, err
+	}
 	content, err := p.Certificate(append(a.names(), purge.VaultStore), head, now)
 	if err != nil {
 		return nil, err
@@ -83,6 +87,23 @@ func (a *App) document(l *lease) ([]byte, error) {
 	return store.SaveCertificate(l.Context(), a.DB, l.job.TenantID, l.job.Generation, signed)
 }
 
+// chainHead is the end of the tenant's log as it is known here, which is not before the request for the certificate. Of a
+// log that was not followed from its beginning the hash is not known.
+func (a *App) chainHead(l *lease) (purge.ChainHead, error) {
+	head, err := store.ChainHead(l.Context(), a.DB, l.job.TenantID)
+	if err != nil {
+		return purge.ChainHead{}, err
+	}
+	if head.Version == 0 {
+		return purge.ChainHead{Version: l.job.CauseVersion, EventID: l.job.CauseID}, nil
+	}
+	return purge.ChainHead{
+		Version: head.Version, EventID: fmt.Sprintf("%s.%d", l.job.TenantID, head.Version), Hash: hex.EncodeToString(head.Hash),
+	}, nil
+}
+
+func (a *App) contacts(generation int64) contacts { return contacts{a.Vault, a.DB, generation} }
+
 // contacts is the personal data of one life of a tenant, and of those before, as a store.
 type contacts struct {
 	vault      *vault.Vault
@@ -91,6 +112,13 @@ type contacts struct {
 }
 
 func (contacts) Name() string { return purge.VaultStore }
+
+func (contacts) Traits() connectors.Traits {
+	return connectors.Traits{Kind: "vault", Targets: []string{"the key of the tenant's name and address"}}
+}
+
+// Bytes are not worth counting.
+func (contacts) Bytes(context.Context, connectors.Scope) (int64, error) { return 0, nil }
 
 func (c contacts) Erase(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
 	return nil, c.vault.Shred(ctx, c.db, of.Tenant, c.generation)

@@ -16,6 +16,7 @@ const holdDelay = 30 * time.Second
 var (
 	errHeld    = errors.New("a legal hold forbids to erase anything of this tenant; release it first")
 	errOverdue = errors.New("the time for the step is over, and nobody has asked for it again")
+	errEarly   = errors.New("the data must be kept for longer; was the database's clock put back?")
 )
 
 // lease is a worker's hold on a job. Each beat of it looks for legal holds, too.
@@ -42,7 +43,7 @@ func (l *lease) renew(ctx context.Context) (stop, err error) {
 	case errors.Is(err, errHeld):
 		l.breakOffWith(err)
 		return nil, nil
-	case errors.Is(err, jobs.ErrLost), errors.Is(err, errOverdue):
+	case errors.Is(err, jobs.ErrLost), errors.Is(err, errOverdue), errors.Is(err, errEarly):
 		return err, nil
 	}
 	return nil, err
@@ -56,6 +57,8 @@ func (l *lease) extend(ctx context.Context) error {
 		return err
 	case standing.Overdue:
 		return errOverdue
+	case standing.Early:
+		return errEarly
 	case standing.Held:
 		return errHeld
 	}
@@ -63,8 +66,8 @@ func (l *lease) extend(ctx context.Context) error {
 }
 
 // destroy is the one door to everything that cannot be undone. It lets act begin only when the database says that the
-// job is still this worker's, that its step is still wanted, and that no legal hold lies on the tenant. When one
-// of these ends, the next beat breaks act off; its error is then the reason.
+// job is still this worker's, that its step is still wanted, that its time has come, and that no legal hold lies on the
+// tenant. When one of these ends, the next beat breaks act off; its error is then the reason.
 //
 // A hold counts from when its event has come here, milliseconds after it was placed. The lifecycle, which
 // knows it at once, asks for no erasure under it.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"tenure/services/deletion/internal/purge"
 	"tenure/services/deletion/verify"
@@ -90,8 +91,19 @@ func wantCertificate(t *testing.T, w *world) {
 	if diff := cmp.Diff(want, c.Stores); diff != "" {
 		t.Errorf("stores (-want +got):\n%s", diff)
 	}
-	if c.ChainHead != (purge.ChainHead{Version: 7, EventID: "acme.7"}) || c.Policy != (purge.Policy{RetentionDays: 30, Region: "eu-central-1", GDPR: true}) {
+	allowed := w.policy.For("eu-central-1", "starter", true)
+	policy := purge.Policy{
+		RetentionDays: 30, Region: "eu-central-1", GDPR: true, Plan: "starter", MinDays: allowed.Min, MaxDays: allowed.Max, Hash: w.policy.Hash(),
+	}
+	if c.ChainHead != w.chainHead(7) || c.Policy != policy {
 		t.Errorf("certificate %s", document)
+	}
+	wantInventory := []purge.Inventoried{
+		{Store: "documents", Targets: []string{}, Rows: 412}, {Store: "files", Targets: []string{}, Rows: 7},
+		{Store: "tenure/vault", Kind: "vault", Targets: []string{"the key of the tenant's name and address"}, Rows: 1},
+	}
+	if diff := cmp.Diff(wantInventory, c.Inventory, cmpopts.IgnoreFields(purge.Inventoried{}, "CountedAt")); diff != "" {
+		t.Errorf("inventory (-want +got):\n%s", diff)
 	}
 	for _, personal := range []string{"Ann", "example.com"} {
 		if strings.Contains(string(document), personal) {
@@ -153,7 +165,9 @@ func TestStoreThatLies(t *testing.T) {
 func (w *world) finishFrom(actions ...string) {
 	w.Helper()
 	for _, action := range actions {
-		w.send(step(action))
+		s := step(action)
+		s.Generation = w.generation
+		w.send(s)
 		if a := w.wantAnswer(events.StepCompletedName); a.StepID != "op-"+action {
 			w.Fatalf("answered %+v", a)
 		}

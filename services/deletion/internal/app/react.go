@@ -67,11 +67,11 @@ func (a *App) action(e events.Event) (inbox.Commit, error) {
 	case *events.StepDone:
 		return a.done(e, p), nil
 	case *events.PurgeStarted:
-		return func(ctx context.Context, tx pgx.Tx) error { return store.SavePurge(ctx, tx, purgeOf(e, p)) }, nil
+		return func(ctx context.Context, tx pgx.Tx) error { return store.SavePurge(ctx, tx, a.purgeOf(e, p)) }, nil
 	case *events.TenantPurged:
 		return func(ctx context.Context, tx pgx.Tx) error { return a.purged(ctx, tx, e, p) }, nil
 	case *events.TenantReborn:
-		return func(ctx context.Context, tx pgx.Tx) error { return store.CancelSweeps(ctx, tx, e.Subject) }, nil
+		return func(ctx context.Context, tx pgx.Tx) error { return reborn(ctx, tx, e.Subject) }, nil
 	case *events.TenantReactivated:
 		return endOperation(e.Subject, p.OperationID), nil
 	case *events.ReactivationFailed:
@@ -129,10 +129,18 @@ func (a *App) done(e events.Event, p *events.StepDone) inbox.Commit {
 	}
 }
 
-func purgeOf(e events.Event, p *events.PurgeStarted) purge.Purge {
+func (a *App) purgeOf(e events.Event, p *events.PurgeStarted) purge.Purge {
+	policy := p.Policy
+	if policy.Hash == "" { // asked for before requests named it
+		allowed := a.Policy.For(p.Region, p.Operation.FromPlan, p.GDPR)
+		policy = events.RetentionPolicy{Hash: a.Policy.Hash(), Min: allowed.Min, Max: allowed.Max}
+	}
 	started := purge.Purge{
 		Tenant: e.Subject, Generation: p.Generation, OperationID: p.Operation.ID,
-		RetentionDays: p.RetentionDays, Region: p.Region, GDPR: p.GDPR,
+		Policy: purge.Policy{
+			RetentionDays: p.RetentionDays, Region: p.Region, GDPR: p.GDPR, Plan: p.Operation.FromPlan,
+			MinDays: policy.Min, MaxDays: policy.Max, Hash: policy.Hash,
+		},
 		RequestedAt: p.RequestedAt, ScheduledFor: p.ScheduledFor, StartedAt: e.Time,
 	}
 	for _, s := range p.Operation.Steps {
@@ -156,7 +164,28 @@ func (a *App) purged(ctx context.Context, tx pgx.Tx, e events.Event, p *events.T
 			return fmt.Errorf("after the purge: %w", err)
 		}
 	}
-	return store.ForgetTenant(ctx, tx, e.Subject)
+	kept, err := store.Retain(ctx, tx, e.Subject, p.Generation, p.OperationID)
+	if err != nil {
+		return err
+	}
+	if err := store.ForgetTenant(ctx, tx, e.Subject); err != nil {
+		return err
+	}
+	if err := store.SupersedeSubjectErasures(ctx, tx, e.Subject); err != nil {
+		return err
+	}
+	return a.retain(ctx, tx, e, kept)
+}
+
+// reborn gives a tenant all that is there: no later look may take it for what is left of the life before.
+func reborn(ctx context.Context, tx pgx.Tx, tenant string) error {
+	if err := store.CancelSweeps(ctx, tx, tenant); err != nil {
+		return err
+	}
+	if err := store.CancelRetentions(ctx, tx, tenant); err != nil {
+		return err
+	}
+	return store.Returned(ctx, tx, tenant)
 }
 
 // endOperation takes the work of a fresh start away from whoever is still at it: what the tenant has from now on is its

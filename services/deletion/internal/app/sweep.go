@@ -17,7 +17,7 @@ import (
 // sweepLease is how long a sweep may take before it is begun anew, and how soon one that failed is tried again.
 const sweepLease = time.Minute
 
-// sweep looks again at the stores of purged tenants, each at its times, until ctx ends.
+// sweep looks again at the stores of purged tenants, each at its times, and for deadlines that come near, until ctx ends.
 func (a *App) sweep(ctx context.Context) error {
 	// Often enough for days of seconds.
 	tick := time.NewTicker(min(a.cfg.Day, time.Minute))
@@ -25,6 +25,9 @@ func (a *App) sweep(ctx context.Context) error {
 	for {
 		if err := a.sweepAll(ctx); err != nil && ctx.Err() == nil {
 			slog.WarnContext(ctx, "the stores could not be swept for data that came back; it is tried again", "error", err)
+		}
+		if err := a.warn(ctx); err != nil && ctx.Err() == nil {
+			slog.WarnContext(ctx, "nobody was told of the requests whose deadline is near; it is tried again", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -54,8 +57,15 @@ func (a *App) sweepAll(ctx context.Context) error {
 // a cause, which somebody should see. What is found of a tenant that has begun a new life meanwhile is its own; should
 // the news of that not have come here yet, the lifecycle refuses the report.
 func (a *App) sweepOne(ctx context.Context, s *store.Sweep) error {
+	retained, err := store.Retained(ctx, a.DB, s.TenantID, s.Generation)
+	if err != nil {
+		return err
+	}
 	var residue []events.Payload
-	for _, t := range slices.Concat(a.Stores, []Store{contacts{a.Vault, a.DB, s.Generation}}) {
+	for _, t := range slices.Concat(a.Stores, []Store{a.contacts(s.Generation)}) {
+		if slices.Contains(retained, t.Name()) {
+			continue // kept by law, as the certificate says
+		}
 		found, err := t.Verify(ctx, connectors.Tenant(s.TenantID))
 		if err != nil {
 			return err

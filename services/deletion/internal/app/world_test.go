@@ -17,6 +17,7 @@ import (
 	"tenure/services/connectors"
 	"tenure/services/deletion/internal/app"
 	"tenure/services/deletion/internal/certificate"
+	"tenure/services/deletion/internal/purge"
 	"tenure/services/deletion/migrations"
 	"tenure/shared/bus"
 	"tenure/shared/eventlog"
@@ -24,6 +25,7 @@ import (
 	"tenure/shared/fault"
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
+	"tenure/shared/retention"
 	"tenure/shared/testkit"
 	"tenure/shared/vault"
 )
@@ -47,10 +49,12 @@ type world struct {
 	stores    []*fakeStore
 	app       *app.App // takes events in; it works once start is called
 
-	cfg      app.Config
-	signer   certificate.Signer
-	sequence int64
-	read     int64 // facts already looked at
+	cfg        app.Config
+	policy     retention.Policy
+	signer     certificate.Signer
+	generation int64 // that was purged last
+	sequence   int64
+	read       int64 // facts already looked at
 }
 
 func newWorld(t *testing.T, stores ...*fakeStore) *world {
@@ -59,7 +63,7 @@ func newWorld(t *testing.T, stores ...*fakeStore) *world {
 	if err := pg.Migrate(t.Context(), url, "deletion", migrations.Files); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, url: url, db: open(t, url), documents: &documents{}, stores: stores}
+	w := &world{T: t, url: url, db: open(t, url), documents: &documents{}, stores: stores, policy: retention.Default()}
 	if err := inbox.Migrate(t.Context(), w.db); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +97,7 @@ func open(t *testing.T, url string) *pgxpool.Pool {
 
 // newApp is another process of the service.
 func (w *world) newApp(db *pgxpool.Pool) *app.App {
-	parts := app.Parts{DB: db, Log: w.log, Vault: w.vault, Documents: w.documents, Signer: w.signer}
+	parts := app.Parts{DB: db, Log: w.log, Policy: w.policy, Vault: w.vault, Documents: w.documents, Signer: w.signer}
 	for _, s := range w.stores {
 		parts.Stores = append(parts.Stores, s)
 	}
@@ -137,9 +141,10 @@ func (w *world) send(p events.Payload) {
 // purge sends the start of a purge in which the participants erase, too.
 func (w *world) purge(generation int64, participants ...string) {
 	w.Helper()
+	w.generation = generation
 	now := time.Now().UTC()
 	p := &events.PurgeStarted{
-		Operation:   events.OperationPlan{ID: "op", Kind: "purge"},
+		Operation:   events.OperationPlan{ID: "op", Kind: "purge", FromPlan: "starter"},
 		RequestedAt: now.Add(-time.Hour), ScheduledFor: now.Add(-time.Second), RetentionDays: 30, Generation: generation,
 		Region: "eu-central-1", GDPR: true,
 	}
@@ -149,6 +154,17 @@ func (w *world) purge(generation int64, participants ...string) {
 		}
 	}
 	w.send(p)
+}
+
+// chainHead is the end of the tenant's log, which must have this version.
+func (w *world) chainHead(version int64) purge.ChainHead {
+	w.Helper()
+	h := purge.ChainHead{Version: version, EventID: fmt.Sprintf("%s.%d", tenant, version)}
+	err := w.db.QueryRow(w.Context(), `SELECT encode(hash, 'hex') FROM chains WHERE tenant_id = $1 AND version = $2`, tenant, version).Scan(&h.Hash)
+	if err != nil {
+		w.Fatalf("the log's end is not at version %d: %v", version, err)
+	}
+	return h
 }
 
 func step(action string) *events.StepRequested {
@@ -275,10 +291,11 @@ func (d *documents) get(key string) []byte {
 
 // fakeStore holds rows in memory, and lies when it is told to.
 type fakeStore struct {
-	name string
+	name   string
+	traits connectors.Traits
 
 	mu     sync.Mutex
-	rows   int64
+	rows   int64 // of the tenant, or of the person where its traits say Subjects
 	keeps  int   // how many erasures only say that they worked
 	fail   error // what Erase answers
 	during func(ctx context.Context) error
@@ -286,6 +303,13 @@ type fakeStore struct {
 }
 
 func (s *fakeStore) Name() string { return s.name }
+
+func (s *fakeStore) Traits() connectors.Traits { return s.traits }
+
+func (s *fakeStore) Bytes(context.Context, connectors.Scope) (int64, error) {
+	rows, _ := s.state()
+	return 100 * rows, nil
+}
 
 func (s *fakeStore) Verify(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
 	s.mu.Lock()

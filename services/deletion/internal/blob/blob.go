@@ -36,6 +36,11 @@ func Key(tenant string, generation int64) string {
 	return fmt.Sprintf("certificates/%s/%d.json", tenant, generation)
 }
 
+// RetentionKey is where the certificate of a class of data is that outlived the tenant.
+func RetentionKey(tenant string, generation int64, class string) string {
+	return fmt.Sprintf("certificates/%s/%d-%s.json", tenant, generation, class)
+}
+
 // Put writes a document, whole or not at all. Again does no harm. A server that is down is a fault.RetryAfter.
 func (s *Store) Put(ctx context.Context, key string, document []byte) error {
 	_, err := s.client.PutObject(ctx, &awss3.PutObjectInput{

@@ -17,6 +17,10 @@ const (
 	freshStart = "reactivate"
 	// A tenant that was deleted and comes back is provisioned again, in a new generation.
 	rebirth = "provision"
+
+	// Operations that the lifecycle knows nothing of: nobody asks for their one step, and nobody is answered.
+	OperationRetention = "retention"
+	OperationSubject   = "subject"
 )
 
 // Admit refuses every step in which data must not be destroyed, whoever asks: only a purge and a fresh start erase, and

@@ -15,16 +15,24 @@ var start = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
 func at(minutes int) time.Time { return start.Add(time.Duration(minutes) * time.Minute) }
 
+var (
+	policy = purge.Policy{RetentionDays: 30, Region: "eu-central-1", GDPR: true, Plan: "starter", MinDays: 1, MaxDays: 30, Hash: "9c1f4e07ab52d8e3"}
+	head   = purge.ChainHead{Version: 49, EventID: "acme.49", Hash: strings.Repeat("ab", 32)}
+)
+
 func ptr[T any](v T) *T { return &v }
 
 // whole is a purge in which everything was found empty.
 func whole() purge.Purge {
 	return purge.Purge{
-		Tenant: "acme", Generation: 2, OperationID: "op-9", RetentionDays: 30, Region: "eu-central-1", GDPR: true,
+		Tenant: "acme", Generation: 2, OperationID: "op-9", Policy: policy,
 		RequestedAt: at(-60), ScheduledFor: at(0), StartedAt: at(1),
 		Participants: []string{"index"},
 		Stores: []purge.Store{
-			{Name: "documents", Before: ptr[int64](412), After: ptr[int64](0), ReadAt: at(5)},
+			{
+				Name: "documents", Kind: "postgres", Targets: []string{"table app.documents"}, Before: ptr[int64](412), CountedAt: at(2),
+				After: ptr[int64](0), ReadAt: at(5),
+			},
 			{Name: "participant/index", After: ptr[int64](0), ReadAt: at(9)},
 		},
 	}
@@ -67,7 +75,7 @@ func TestUnfinished(t *testing.T) {
 			if diff := cmp.Diff(test.want, p.Unfinished([]string{"documents"})); diff != "" {
 				t.Errorf("unfinished (-want +got):\n%s", diff)
 			}
-			_, err := p.Certificate([]string{"documents"}, purge.ChainHead{}, at(10))
+			_, err := p.Certificate([]string{"documents"}, head, at(10))
 			if (err != nil) != (len(test.want) > 0) {
 				t.Errorf("certificate: %v", err)
 			}
@@ -87,19 +95,21 @@ func TestVaultCountsWhenItsTurnHasCome(t *testing.T) {
 }
 
 func TestCertificateSaysWhatWasDone(t *testing.T) {
-	got, err := whole().Certificate([]string{"documents"}, purge.ChainHead{Version: 49, EventID: "acme.49"}, at(10))
+	got, err := whole().Certificate([]string{"documents"}, head, at(10))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := purge.Certificate{
 		Format: purge.Format, Tenant: "acme", Generation: 2, OperationID: "op-9",
-		Policy:      purge.Policy{RetentionDays: 30, Region: "eu-central-1", GDPR: true},
-		RequestedAt: at(-60), ScheduledFor: at(0), StartedAt: at(1), FinishedAt: at(9), IssuedAt: at(10),
+		Policy: policy, RequestedAt: at(-60), ScheduledFor: at(0), StartedAt: at(1), FinishedAt: at(9), IssuedAt: at(10),
+		Inventory: []purge.Inventoried{
+			{Store: "documents", Kind: "postgres", Targets: []string{"table app.documents"}, Rows: 412, CountedAt: at(2)},
+		},
 		Stores: []purge.StoreCount{
 			{Store: "documents", Before: ptr[int64](412)},
 			{Store: "participant/index"},
 		},
-		Exceptions: got.Exceptions, ChainHead: purge.ChainHead{Version: 49, EventID: "acme.49"},
+		Exceptions: got.Exceptions, ChainHead: head,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("certificate (-want +got):\n%s", diff)
@@ -125,7 +135,7 @@ func TestCheckFindsContradictions(t *testing.T) {
 		{"issued too soon", func(c *purge.Certificate) { c.IssuedAt = at(8) }, "issued_at is before finished_at"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c, err := whole().Certificate([]string{"documents"}, purge.ChainHead{}, at(10))
+			c, err := whole().Certificate([]string{"documents"}, head, at(10))
 			if err != nil {
 				t.Fatal(err)
 			}

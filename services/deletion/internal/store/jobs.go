@@ -11,11 +11,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenure/services/deletion/internal/purge"
 	"tenure/shared/jobs"
 	"tenure/shared/pg"
 )
 
-// Job is one step that the lifecycle asked for.
+// Job is one step that the lifecycle asked for, or an erasure that this service set itself.
 type Job struct {
 	TenantID, StepID       string
 	OperationID, Operation string
@@ -30,6 +31,11 @@ type Job struct {
 
 	Epoch    int64
 	Failures int
+}
+
+// Asked reports whether the job is a step, whose end the lifecycle waits for.
+func (j *Job) Asked() bool {
+	return j.Operation != purge.OperationRetention && j.Operation != purge.OperationSubject
 }
 
 const jobColumns = `tenant_id, step_id, operation_id, operation, generation, action, cause_id, cause_version,
@@ -48,6 +54,24 @@ func Request(ctx context.Context, q pg.Querier, j Job, deadline *time.Time) (res
 		j.TenantID, j.StepID, j.OperationID, j.Operation, j.Generation, j.Action, deadline,
 		j.CauseID, j.CauseVersion, j.CorrelationID, j.TraceParent).Scan(&done, &result)
 	return result, done, wrap("open step", j.StepID, err)
+}
+
+// Enqueue makes the job of an erasure that the lifecycle has no step for. It is not done before due; the zero time is at
+// once. A second time it changes nothing.
+func Enqueue(ctx context.Context, q pg.Querier, j Job, due time.Time) error {
+	_, err := q.Exec(ctx, `INSERT INTO jobs (tenant_id, step_id, operation_id, operation, generation, action,
+			cause_id, cause_version, correlation_id, trace_parent, due_at, run_after)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11::timestamptz, '-infinity'), coalesce($11::timestamptz, '-infinity')) ON CONFLICT DO NOTHING`,
+		j.TenantID, j.StepID, j.OperationID, j.Operation, j.Generation, j.Action,
+		j.CauseID, j.CauseVersion, j.CorrelationID, j.TraceParent, orNull(due))
+	return wrap("open the job of", j.OperationID, err)
+}
+
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // Claim gives the caller the job that has waited longest, for the time of the lease, or nil. SKIP LOCKED lets workers
@@ -77,14 +101,16 @@ type Standing struct {
 	Held bool
 	// Overdue: the time for the step is over, and nobody has asked again.
 	Overdue bool
+	// Early: its time has not come; it may be that the database's clock was put back.
+	Early bool
 }
 
 // Renew extends the lease and tells how the job stands.
 func Renew(ctx context.Context, q pg.Querier, j *Job, lease time.Duration) (s Standing, err error) {
 	err = q.QueryRow(ctx, `UPDATE jobs SET lease_until = now() + $4::interval
 		WHERE tenant_id = $1 AND step_id = $2 AND epoch = $3 AND status = 'open'
-		RETURNING EXISTS (SELECT FROM holds WHERE holds.tenant_id = jobs.tenant_id), coalesce(deadline <= now(), false)`,
-		j.TenantID, j.StepID, j.Epoch, lease).Scan(&s.Held, &s.Overdue)
+		RETURNING EXISTS (SELECT FROM holds WHERE holds.tenant_id = jobs.tenant_id), coalesce(deadline <= now(), false), due_at > now()`,
+		j.TenantID, j.StepID, j.Epoch, lease).Scan(&s.Held, &s.Overdue, &s.Early)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return s, jobs.ErrLost
 	}
@@ -103,14 +129,14 @@ func Fail(ctx context.Context, q pg.Querier, j *Job, reason string) error {
 
 // Retry counts a failure and lets the job be claimed again after a delay.
 func Retry(ctx context.Context, q pg.Querier, j *Job, reason string, after time.Duration) error {
-	return held(ctx, q, j, `failures = failures + 1, error = $4, run_after = now() + $5::interval, lease_until = '-infinity'`,
+	return held(ctx, q, j, `failures = failures + 1, error = $4, run_after = greatest(now() + $5::interval, due_at), lease_until = '-infinity'`,
 		reason, after)
 }
 
 // Postpone lets the job be claimed again after a delay, or as soon as its step is asked for again or a hold is
 // released. Nothing is counted: it was nobody's failure.
 func Postpone(ctx context.Context, q pg.Querier, j *Job, reason string, after time.Duration) error {
-	return held(ctx, q, j, `error = $4, run_after = now() + $5::interval, lease_until = '-infinity'`, reason, after)
+	return held(ctx, q, j, `error = $4, run_after = greatest(now() + $5::interval, due_at), lease_until = '-infinity'`, reason, after)
 }
 
 // held changes a job only while it is its worker's.

@@ -9,78 +9,34 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tenure/services/deletion/internal/purge"
-	"tenure/shared/jobs"
 	"tenure/shared/pg"
 )
 
-// Begin records that a store is about to be erased. What the first look of the operation found stays, and what was
-// found since counts no more until the next look.
-func Begin(ctx context.Context, q pg.Querier, j *Job, store string, found int64) error {
-	return count(ctx, q, j, `INSERT INTO erasures AS e (tenant_id, operation_id, store, before)
-		SELECT tenant_id, operation_id, $4, $5 FROM jobs WHERE tenant_id = $1 AND step_id = $2 AND epoch = $3 AND status = 'open'
-		ON CONFLICT (tenant_id, operation_id, store) DO UPDATE SET before = coalesce(e.before, excluded.before), after = NULL, read_at = NULL`,
-		store, found)
-}
-
-// Found records what a look at a store found.
-func Found(ctx context.Context, q pg.Querier, j *Job, store string, found int64) error {
-	return count(ctx, q, j, `INSERT INTO erasures (tenant_id, operation_id, store, before, after, read_at)
-		SELECT tenant_id, operation_id, $4, $5, $5, now() FROM jobs WHERE tenant_id = $1 AND step_id = $2 AND epoch = $3 AND status = 'open'
-		ON CONFLICT (tenant_id, operation_id, store) DO UPDATE SET after = excluded.after, read_at = excluded.read_at`,
-		store, found)
-}
-
-// count runs an insert that finds the job only while it is its worker's: a former one must not overwrite what a later
-// look found.
-func count(ctx context.Context, q pg.Querier, j *Job, sql, store string, found int64) error {
-	tag, err := q.Exec(ctx, sql, j.TenantID, j.StepID, j.Epoch, store, found)
-	if err != nil {
-		return wrap("count", store, err)
-	}
-	if tag.RowsAffected() == 0 {
-		return jobs.ErrLost
-	}
-	return nil
-}
-
-// FoundByParticipant records what a participant told about its own store; before nil is: nothing.
-func FoundByParticipant(ctx context.Context, q pg.Querier, tenant, operationID, store string, before *int64, after int64) error {
-	_, err := q.Exec(ctx, `INSERT INTO erasures AS e (tenant_id, operation_id, store, before, after, read_at)
-		VALUES ($1, $2, $3, $4, $5, now())
-		ON CONFLICT (tenant_id, operation_id, store) DO UPDATE SET before = coalesce(e.before, excluded.before),
-			after = excluded.after, read_at = excluded.read_at`, tenant, operationID, store, before, after)
-	return wrap("count", store, err)
-}
-
-// Counted returns what was found in each store during an operation, by the stores' names.
-func Counted(ctx context.Context, q pg.Querier, tenant, operationID string) ([]purge.Store, error) {
-	rows, err := q.Query(ctx, `SELECT store, before, after, coalesce(read_at, 'epoch') FROM erasures
-		WHERE tenant_id = $1 AND operation_id = $2 ORDER BY store`, tenant, operationID)
-	if err != nil {
-		return nil, wrap("read the counts of", tenant, err)
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[purge.Store])
-}
-
-// SavePurge records that a purge has started. A second time it changes nothing.
+// SavePurge records that a purge has started, and that its tenant is gone. A second time it changes nothing.
 func SavePurge(ctx context.Context, q pg.Querier, p purge.Purge) error {
 	participants := p.Participants
 	if participants == nil {
 		participants = []string{}
 	}
-	_, err := q.Exec(ctx, `INSERT INTO purges (tenant_id, generation, operation_id, retention_days, region, gdpr, requested_at,
-			scheduled_for, started_at, participants)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
-		p.Tenant, p.Generation, p.OperationID, p.RetentionDays, p.Region, p.GDPR, p.RequestedAt, p.ScheduledFor, p.StartedAt, participants)
+	_, err := q.Exec(ctx, `INSERT INTO purges (tenant_id, generation, operation_id, retention_days, region, gdpr, plan, retention_min,
+			retention_max, policy_hash, requested_at, scheduled_for, started_at, participants)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+		p.Tenant, p.Generation, p.OperationID, p.Policy.RetentionDays, p.Policy.Region, p.Policy.GDPR, p.Policy.Plan, p.Policy.MinDays,
+		p.Policy.MaxDays, p.Policy.Hash, p.RequestedAt, p.ScheduledFor, p.StartedAt, participants)
+	if err == nil {
+		_, err = q.Exec(ctx, `INSERT INTO gone (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING`, p.Tenant)
+	}
 	return wrap("save the purge of", p.Tenant, err)
 }
 
 // Purge returns the purge of one life of a tenant with all that was counted; false when none has started.
 func Purge(ctx context.Context, q pg.Querier, tenant string, generation int64) (purge.Purge, bool, error) {
 	p := purge.Purge{Tenant: tenant, Generation: generation}
-	err := q.QueryRow(ctx, `SELECT operation_id, retention_days, region, gdpr, requested_at, scheduled_for, started_at, participants
+	err := q.QueryRow(ctx, `SELECT operation_id, retention_days, region, gdpr, plan, retention_min, retention_max, policy_hash,
+			requested_at, scheduled_for, started_at, participants
 		FROM purges WHERE tenant_id = $1 AND generation = $2`, tenant, generation).Scan(
-		&p.OperationID, &p.RetentionDays, &p.Region, &p.GDPR, &p.RequestedAt, &p.ScheduledFor, &p.StartedAt, &p.Participants)
+		&p.OperationID, &p.Policy.RetentionDays, &p.Policy.Region, &p.Policy.GDPR, &p.Policy.Plan, &p.Policy.MinDays, &p.Policy.MaxDays,
+		&p.Policy.Hash, &p.RequestedAt, &p.ScheduledFor, &p.StartedAt, &p.Participants)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, false, nil
 	}
@@ -89,6 +45,12 @@ func Purge(ctx context.Context, q pg.Querier, tenant string, generation int64) (
 	}
 	p.Stores, err = Counted(ctx, q, tenant, p.OperationID)
 	return p, true, err
+}
+
+// Returned records that a tenant came back after its purge, in a new life.
+func Returned(ctx context.Context, q pg.Querier, tenant string) error {
+	_, err := q.Exec(ctx, `DELETE FROM gone WHERE tenant_id = $1`, tenant)
+	return wrap("record the return of", tenant, err)
 }
 
 // ForgetTenant removes what a purge needed: its certificate says all of it.
@@ -111,7 +73,7 @@ func PlaceHold(ctx context.Context, q pg.Querier, tenant, holdID string) error {
 func ReleaseHold(ctx context.Context, q pg.Querier, tenant, holdID string) error {
 	_, err := q.Exec(ctx, `DELETE FROM holds WHERE tenant_id = $1 AND hold_id = $2`, tenant, holdID)
 	if err == nil {
-		_, err = q.Exec(ctx, `UPDATE jobs SET run_after = '-infinity' WHERE tenant_id = $1 AND status = 'open'`, tenant)
+		_, err = q.Exec(ctx, `UPDATE jobs SET run_after = due_at WHERE tenant_id = $1 AND status = 'open'`, tenant)
 	}
 	return wrap("release hold", holdID, err)
 }

@@ -45,10 +45,25 @@ func TestRetentionIsRefusedNeverCorrected(t *testing.T) {
 		days string // as it is written in JSON; "": not at all
 		want int    // 0: refused
 	}{
-		{false, "", 30}, {false, "1", 1}, {false, "90", 90}, {true, "", 30}, {true, "30", 30},
-		{false, "0", 0}, {false, "-1", 0}, {false, "91", 0}, {true, "31", 0}, {false, "99999999999999999999999", 0}, {false, "1e400", 0},
-		{false, "1.5", 0}, {false, "29.9999999999999999999", 0}, {false, `"30"`, 0}, {true, `"thirty"`, 0}, {false, "null", 0},
-		{false, "true", 0}, {false, "[30]", 0}, {false, "{}", 0},
+		{false, "", 30},
+		{false, "1", 1},
+		{false, "90", 90},
+		{true, "", 30},
+		{true, "30", 30},
+		{false, "0", 0},
+		{false, "-1", 0},
+		{false, "91", 0},
+		{true, "31", 0},
+		{false, "99999999999999999999999", 0},
+		{false, "1e400", 0},
+		{false, "1.5", 0},
+		{false, "29.9999999999999999999", 0},
+		{false, `"30"`, 0},
+		{true, `"thirty"`, 0},
+		{false, "null", 0},
+		{false, "true", 0},
+		{false, "[30]", 0},
+		{false, "{}", 0},
 	} {
 		w := newWorld(t)
 		w.after(CmdRegister, &events.Register{Plan: "free", GDPR: c.gdpr})

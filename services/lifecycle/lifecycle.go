@@ -7,6 +7,8 @@ import (
 	"embed"
 	"errors"
 	"io/fs"
+	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
@@ -16,6 +18,7 @@ import (
 	"tenure/services/lifecycle/internal/gates"
 	"tenure/shared/bus"
 	"tenure/shared/eventlog"
+	"tenure/shared/events"
 	"tenure/shared/gate"
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
@@ -32,12 +35,20 @@ const Schema = "lifecycle"
 // factsConsumer reads what the other services say, in the order in which each said it.
 const factsConsumer = "lifecycle-facts"
 
+const (
+	// deadLetterDays is how many days a dead letter keeps its content when nobody mends its cause.
+	deadLetterDays = 30
+	// deadLetterSweep is how often they are looked through.
+	deadLetterSweep = time.Hour
+)
+
 type service struct {
 	db     *pgxpool.Pool
 	bus    *bus.Bus
 	log    *eventlog.Log
 	engine *app.Engine
 	gates  *gates.Watch
+	day    time.Duration
 }
 
 // New builds the service and registers its routes.
@@ -71,7 +82,7 @@ func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
 	if err := errors.Join(inbox.Migrate(ctx, db), pg.MigrateSet(ctx, db, "lifecycle", files)); err != nil {
 		return nil, err
 	}
-	s := &service{db: db, bus: d.Bus, log: log}
+	s := &service{db: db, bus: d.Bus, log: log, day: d.Day}
 	s.gates = gates.New(func(ctx context.Context, step gates.Step) error {
 		return s.engine.GatesApplied(ctx, step.Tenant, step.ID, step.Attempt)
 	})
@@ -97,6 +108,7 @@ func (s *service) Run(ctx context.Context) error {
 	feeders.Go(func() error { return s.engine.RunTimers(ctx) })
 	feeders.Go(func() error { return s.engine.RunMonitor(ctx) })
 	feeders.Go(func() error { return s.engine.RunIdle(ctx) })
+	feeders.Go(func() error { return s.expireDeadLetters(ctx) })
 	feeders.Go(func() error { return s.gates.Run(ctx, s.bus) })
 	feeders.Go(func() error { return s.bus.Answer(ctx, gate.SnapshotQuery, gates.Snapshot(s.db)) })
 	for _, c := range s.consumers() {
@@ -109,7 +121,7 @@ func (s *service) Run(ctx context.Context) error {
 
 func (s *service) consumers() []bus.ConsumerConfig {
 	return []bus.ConsumerConfig{
-		{Name: "lifecycle-commands", Stream: bus.StreamCommands, Handler: s.engine.HandleCommands, Whole: true},
+		{Name: "lifecycle-commands", Stream: bus.StreamCommands, Handler: s.engine.HandleCommands, Whole: true, Erase: personal},
 		{
 			Name: "lifecycle-steps", Stream: bus.StreamEvents, Handler: s.engine.HandleAnswers, Whole: true,
 			Filters: []string{"tenure.events.*.*.step.completed", "tenure.events.*.*.step.failed"},
@@ -119,6 +131,36 @@ func (s *service) consumers() []bus.ConsumerConfig {
 			Filters: []string{"tenure.events.billing.>", "tenure.events.export.>", "tenure.events.deletion.>"},
 			Handler: inbox.Reactor(s.db, factsConsumer, app.WantsFact, s.engine.ReactToFact, nil),
 		},
+	}
+}
+
+// personal picks the commands that do not stay on the bus when they are handled: a registration has a name and an address,
+// a deletion may repeat the name to confirm it, and what cannot be read may be either.
+func personal(m bus.Message) bool {
+	switch m.Event.Type {
+	case (*events.Register)(nil).EventType(), (*events.Delete)(nil).EventType(), "":
+		return true
+	}
+	return false
+}
+
+// expireDeadLetters takes the content of old dead letters, of all services, away until ctx ends.
+func (s *service) expireDeadLetters(ctx context.Context) error {
+	tick := time.NewTicker(min(s.day, deadLetterSweep))
+	defer tick.Stop()
+	for {
+		n, err := bus.ExpireDeadLetters(ctx, s.db, deadLetterDays*s.day)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			slog.WarnContext(ctx, "old dead letters keep their content; it is tried again", "error", err)
+		case n > 0:
+			slog.WarnContext(ctx, "dead letters that nobody mended lost their content", "count", n)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
 	}
 }
 

@@ -39,6 +39,9 @@ type ConsumerConfig struct {
 	Whole bool
 	// MaxBatch bounds the messages of one call; 0 is 1,000.
 	MaxBatch int
+	// Erase picks the messages that are deleted from the stream, and overwritten on its disk, once they are handled or a
+	// dead letter: those with personal data. nil: none is. The stream must allow deletes.
+	Erase func(m Message) bool
 }
 
 const (
@@ -93,6 +96,13 @@ func (b *Bus) consumeOnce(ctx context.Context, cfg ConsumerConfig, letters *dead
 		return fmt.Errorf("pull %s: %w", cfg.Name, err)
 	}
 	d := newDispatcher(cfg, letters)
+	if cfg.Erase != nil {
+		if d.eraser, err = b.newEraser(ctx, cfg.Stream); err != nil {
+			messages.Stop()
+			return err
+		}
+		defer d.eraser.stop()
+	}
 	done := make(chan struct{})
 	go func() { // owns Next; ends when messages is stopped
 		defer close(done)

@@ -104,7 +104,8 @@ type DeadLetter struct {
 	Subject    string
 	Type       string
 	ReceivedAt time.Time
-	Payload    []byte
+	// Payload is nil when it was erased: Reason is "erased" then, and Error says why.
+	Payload []byte
 }
 
 // ListDeadLetters returns those not yet replayed, behind id after, oldest first.
@@ -118,9 +119,10 @@ func ListDeadLetters(ctx context.Context, q pg.Querier, after int64, limit int) 
 }
 
 // RequestReplay asks the consumer that put a message aside to handle it again, and all that wait behind it. It reports
-// false when there is no such dead letter.
+// false when there is no such dead letter, or its content was erased.
 func RequestReplay(ctx context.Context, q pg.Querier, id int64) (bool, error) {
-	tag, err := q.Exec(ctx, `UPDATE bus.dead_letters SET replay_requested_at = now() WHERE id = $1 AND replayed_at IS NULL`, id)
+	tag, err := q.Exec(ctx, `UPDATE bus.dead_letters SET replay_requested_at = now()
+		WHERE id = $1 AND replayed_at IS NULL AND payload IS NOT NULL`, id)
 	if err != nil {
 		return false, fmt.Errorf("request replay: %w", err)
 	}
@@ -129,7 +131,7 @@ func RequestReplay(ctx context.Context, q pg.Querier, id int64) (bool, error) {
 
 // nextReplay is the oldest message that is to be handled again and has no older one of its key in front.
 const nextReplay = `SELECT id, parked_key, headers, payload, subject FROM bus.dead_letters d
-	WHERE consumer = $1 AND replayed_at IS NULL AND replay_requested_at IS NOT NULL
+	WHERE consumer = $1 AND replayed_at IS NULL AND replay_requested_at IS NOT NULL AND payload IS NOT NULL
 	AND (parked_key = '' OR NOT EXISTS (SELECT FROM bus.dead_letters o WHERE o.consumer = d.consumer
 		AND o.parked_key = d.parked_key AND o.replayed_at IS NULL AND o.id < d.id))
 	ORDER BY id LIMIT 1`
@@ -151,8 +153,9 @@ func (d *deadLetters) replayOne(ctx context.Context, handle Handler) (more bool,
 		_, e := d.db.Exec(ctx, `UPDATE bus.dead_letters SET replay_requested_at = NULL, error = $2 WHERE id = $1`, id, err.Error())
 		return true, e
 	}
-	// Those behind it go on by themselves, unless none is left: then the tenant is no longer parked.
-	_, err = d.db.Exec(ctx, `WITH done AS (UPDATE bus.dead_letters SET replayed_at = now() WHERE id = $1)
+	// Those behind it go on by themselves, unless none is left: then the tenant is no longer parked. What was handled is
+	// not kept: it may hold a name.
+	_, err = d.db.Exec(ctx, `WITH done AS (UPDATE bus.dead_letters SET replayed_at = now(), payload = NULL, headers = '{}', error = '' WHERE id = $1)
 		UPDATE bus.dead_letters SET replay_requested_at = now()
 		WHERE consumer = $2 AND parked_key = $3 AND $3 <> '' AND replayed_at IS NULL AND id > $1`, id, d.consumer, key)
 	if err != nil {

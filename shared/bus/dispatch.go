@@ -19,6 +19,7 @@ import (
 type dispatcher struct {
 	cfg      ConsumerConfig
 	letters  *deadLetters
+	eraser   *eraser // nil unless cfg.Erase is set
 	incoming chan jetstream.Msg
 	results  chan result
 	retries  chan string // keys whose delay is over
@@ -142,12 +143,22 @@ func (d *dispatcher) start(ctx context.Context) {
 		go func() { // ends with the handler; its report is awaited by drain
 			done, err := d.cfg.Handler(ctx, part)
 			for i := range done {
-				if e := part[i].raw.Ack(); e != nil {
-					slog.DebugContext(ctx, "ack", "consumer", d.cfg.Name, "error", e) // it comes again; the inbox knows it
-				}
+				d.conclude(ctx, part[i])
 			}
 			d.results <- result{key, done, err}
 		}()
+	}
+}
+
+// conclude ends the delivery of a message that was handled, or is a dead letter. Lost, it comes again; the inbox, or the
+// dead letter's row, knows it.
+func (d *dispatcher) conclude(ctx context.Context, m Message) {
+	if d.eraser != nil && d.cfg.Erase(m) {
+		d.eraser.take(ctx, m)
+		return
+	}
+	if err := m.raw.Ack(); err != nil {
+		slog.DebugContext(ctx, "ack", "consumer", d.cfg.Name, "error", err)
 	}
 }
 
@@ -218,7 +229,7 @@ func (d *dispatcher) reject(ctx context.Context, m Message, parked string, err e
 		return false
 	}
 	slog.WarnContext(ctx, "dead letter", "consumer", d.cfg.Name, "subject", m.Subject, "event", m.Event.ID, "reason", err)
-	_ = m.raw.Ack() // lost: it comes again and finds its row
+	d.conclude(ctx, m)
 	return true
 }
 

@@ -33,6 +33,9 @@ func NATS(t testing.TB) *NATSServer {
 // URL is where clients connect; it stays the same over Stop and Start.
 func (n *NATSServer) URL() string { return n.running.ClientURL() }
 
+// Dir is where its streams' files are.
+func (n *NATSServer) Dir() string { return n.opts.StoreDir }
+
 // Stop ends the server, as an outage does: clients lose their connections. Call it from the test's goroutine, as
 // Start.
 func (n *NATSServer) Stop() {

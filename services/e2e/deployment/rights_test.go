@@ -54,6 +54,9 @@ func (w *world) testBusRights(t *testing.T) {
 		// Nobody destroys what was said.
 		{"lifecycle", "$JS.API.STREAM.DELETE.TENURE_EVENTS"},
 		{"lifecycle", "$JS.API.STREAM.PURGE.TENURE_COMMANDS"},
+		{"lifecycle", "$JS.API.STREAM.MSG.DELETE.TENURE_EVENTS"},
+		{"deletion", "$JS.API.STREAM.MSG.DELETE.TENURE_COMMANDS"},
+		{"upstream", "$JS.API.STREAM.MSG.DELETE.TENURE_COMMANDS"},
 	} {
 		w.requireDenied(t, denied.user, denied.subject)
 	}

@@ -208,7 +208,7 @@ func (a *API) replayDeadLetter(ctx context.Context, in *replayInput) (*output[Re
 		return nil, unavailable(err)
 	}
 	if !found {
-		return nil, problem.New(http.StatusNotFound, "dead_letter_not_found", "there is no such dead letter, or it was replayed")
+		return nil, problem.New(http.StatusNotFound, "dead_letter_not_found", "there is no such dead letter, or it was replayed, or its content was erased")
 	}
 	return answer(Replay{ID: strconv.FormatInt(in.ID, 10), Status: "requested"}), nil
 }

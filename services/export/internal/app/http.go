@@ -166,6 +166,7 @@ func (a *App) follow(hc huma.Context, job *store.Job) {
 	stream := sse.Start(hc)
 	for {
 		shown, err := a.show(ctx, job)
+		shown.Manifest = nil // it may have many files, and is shown without a stream
 		if err != nil || stream.Send(shown) != nil || job.Ended() {
 			return
 		}

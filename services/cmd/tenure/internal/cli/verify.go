@@ -11,17 +11,17 @@ import (
 	"github.com/spf13/cobra"
 
 	certificate "tenure/services/deletion/verify"
-	archive "tenure/services/export/verify"
 )
 
 func newVerify(o *options) *cobra.Command {
 	var (
-		log    bool
-		checks logCheck
-		keys   []string
+		log      bool
+		checks   logCheck
+		keys     []string
+		identity string
 	)
 	cmd := &cobra.Command{
-		Use:   "verify (FILE.zip | CERTIFICATE.json | --log [--tenant TENANT])",
+		Use:   "verify (FILE.zip [--identity KEYFILE] | CERTIFICATE.json | --log [--tenant TENANT])",
 		Short: "Prove an archive, a deletion certificate or the live audit log",
 		Long: "Prove that an export archive is whole, that a deletion certificate is genuine, or that the live audit log is a\n" +
 			"chain without gaps that was not cut or rewritten behind its signed roots. Files are checked offline. The exit code\n" +
@@ -36,7 +36,7 @@ func newVerify(o *options) *cobra.Command {
 				}
 				return o.verifyLog(cmd, checks, trusted)
 			case !log && len(args) == 1:
-				return o.verifyFile(cmd.OutOrStdout(), args[0], keys)
+				return o.verifyFile(cmd.OutOrStdout(), args[0], identity, keys)
 			}
 			return errors.New("name one file, or --log")
 		},
@@ -44,11 +44,12 @@ func newVerify(o *options) *cobra.Command {
 	cmd.Flags().BoolVar(&log, "log", false, "check the live log")
 	checks.flags(cmd)
 	cmd.Flags().StringArrayVar(&keys, "key", nil, "public key that may have signed, as GET /v1/keys shows it (default: any)")
+	cmd.Flags().StringVar(&identity, "identity", "", "file with the age identity that opens an encrypted archive (default: its files are checked as they are stored)")
 	return cmd
 }
 
 // verifyFile tells an archive from a certificate by its first bytes.
-func (o *options) verifyFile(out io.Writer, path string, keys []string) error {
+func (o *options) verifyFile(out io.Writer, path, identity string, keys []string) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -59,45 +60,9 @@ func (o *options) verifyFile(out io.Writer, path string, keys []string) error {
 		return fmt.Errorf("%s is neither an archive nor a certificate: %w", path, err)
 	}
 	if bytes.Equal(magic, []byte("PK")) {
-		return o.verifyArchive(out, path)
+		return o.verifyArchive(out, path, identity)
 	}
 	return o.verifyCertificate(out, path, keys)
-}
-
-func (o *options) verifyArchive(out io.Writer, path string) error {
-	report, err := archive.File(path)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return o.print(out, report, func() error {
-		_, err := fmt.Fprintf(out, "the archive is whole: export %s of %s, taken %s, %d files, %d bytes\nrows: %v\n",
-			report.ExportID, report.TenantID, stamp(report.SnapshotAt), report.Files, report.Bytes, report.Counts)
-		return err
-	})
-}
-
-func (o *options) verifyCertificate(out io.Writer, path string, keys []string) error {
-	trusted, err := parseKeys(keys)
-	if err != nil {
-		return err
-	}
-	document, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	report, err := certificate.Certificate(document, trusted...)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return o.print(out, report, func() error {
-		_, err := fmt.Fprintf(out, "the certificate is genuine: %s, life %d, was deleted %s (due %s)\n%d stores were re-read and found empty\n",
-			report.TenantID, report.Generation, stamp(report.FinishedAt), stamp(report.ScheduledFor), report.Stores)
-		if err != nil || report.Trusted {
-			return err
-		}
-		_, err = fmt.Fprintf(out, "signed with key %s: compare it with GET /v1/keys, or name the key with --key\n", report.KeyID)
-		return err
-	})
 }
 
 // parseKeys reads what --key named.

@@ -8,15 +8,11 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"tenure/shared/client"
 )
 
-const (
-	barWidth   = 24
-	exportPoll = 250 * time.Millisecond
-)
+const barWidth = 24
 
 // progress prints lines, and below them on a terminal one bar that is drawn over.
 type progress struct {
@@ -118,34 +114,4 @@ func followTenant(ctx context.Context, c *client.Client, p *progress, id string,
 		}
 	}
 	return "", errors.New("the log ended") // Tail ends with an error alone
-}
-
-// followExport shows how far the archive is and returns it when it is done.
-func followExport(ctx context.Context, c *client.Client, p *progress, id string) (client.Export, error) {
-	defer p.end()
-	status := ""
-	for {
-		e, err := c.Export(ctx, id)
-		if err != nil {
-			return e, err
-		}
-		if e.Status != status {
-			p.line("  %s", e.Status)
-			status = e.Status
-		}
-		if e.Status == "completed" {
-			return e, nil
-		}
-		if e.Ended() {
-			return e, fmt.Errorf("export %s: %s", id, strings.TrimSpace(e.Status+" "+e.Error))
-		}
-		if e.Progress.Total > 0 {
-			p.set(float64(e.Progress.Done)/float64(e.Progress.Total), fmt.Sprintf("%d rows, %d bytes", e.Progress.Done, e.Progress.Bytes))
-		}
-		select {
-		case <-ctx.Done():
-			return e, ctx.Err()
-		case <-time.After(exportPoll):
-		}
-	}
 }

@@ -29,7 +29,8 @@ import (
 
 // Handler does one action of one step and returns what the lifecycle should record (it is encoded as JSON; nil is
 // nothing). An error answers step.failed, and the lifecycle asks again; a fault.Permanent one tells it not to. ctx ends at
-// the step's deadline: work that goes on after it meets the compensation of its own step.
+// the step's deadline: work that goes on after it meets the compensation of its own step. A tenant's steps come one after
+// another, but for an export, which returns events.ExportFiles and runs beside them.
 type Handler func(ctx context.Context, s Step) (result any, err error)
 
 // Hint acts on something that nobody waits for. It is called at least once for each event, one event after another in one
@@ -72,7 +73,7 @@ type Config struct {
 	NeedsDrain bool
 	// Timeout is how long one step may take. 0: the lifecycle's default.
 	Timeout time.Duration
-	// Workers is how many tenants are served side by side. 0: 16.
+	// Workers is how many steps are done side by side. 0: 16.
 	Workers int
 	// Registered, if not nil, is called once when the participant is registered and takes steps. Tenants that sign up
 	// earlier are not its own.

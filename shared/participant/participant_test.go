@@ -276,6 +276,33 @@ func TestOrderPerTenant(t *testing.T) {
 	}
 }
 
+func TestAnExportHoldsNothingUp(t *testing.T) {
+	c := newControl(t)
+	release := make(chan struct{})
+	c.take(map[string]participant.Handler{
+		"export": func(ctx context.Context, s participant.Step) (any, error) {
+			if s.StepID == "long" {
+				<-release
+			}
+			return events.ExportFiles{Files: []events.ExportFile{}}, nil
+		},
+		"switch": func(context.Context, participant.Step) (any, error) { return nil, nil },
+	})
+	c.ask("acme", events.StepRequest{StepID: "long", Action: "export", Operation: "export"})
+	c.ask("acme", events.StepRequest{StepID: "behind", Action: "export", Operation: "export"})
+	c.ask("acme", events.StepRequest{StepID: "beside", Action: "switch"})
+	_, a := c.answer()
+	order := []string{a.StepID}
+	close(release)
+	for range 2 {
+		_, a := c.answer()
+		order = append(order, a.StepID)
+	}
+	if diff := cmp.Diff([]string{"beside", "long", "behind"}, order); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
 // wait turns the closing of a channel into a value.
 func wait(closed <-chan struct{}) <-chan bool {
 	out := make(chan bool, 1)

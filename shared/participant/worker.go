@@ -14,19 +14,20 @@ import (
 // maxInHand bounds the steps that are taken from the bus and not answered yet.
 const maxInHand = 1024
 
-// worker takes step requests from the bus and runs each tenant's one after another, several tenants side by side.
+// worker takes step requests from the bus and runs each tenant's one after another, but for exports, and several tenants side
+// by side.
 type worker struct {
 	cfg     Config
 	answers *answers
-	slots   chan struct{} // one per tenant that is served right now
+	slots   chan struct{} // one per lane that is served right now
 	running sync.WaitGroup
 
 	mu sync.Mutex
-	// lanes holds the waiting tasks of each tenant that has a goroutine.
-	lanes map[string][]task
-	// done is the sequence of the last step dealt with, per tenant. An older request that comes after it is a redelivery
+	// lanes holds the waiting tasks of each lane that has a goroutine.
+	lanes map[lane][]task
+	// done is the sequence of the last step dealt with, per lane. An older request that comes after it is a redelivery
 	// from before a crash; doing it now would undo what came later (a provision after the erase).
-	done map[string]int64
+	done map[lane]int64
 	// inHand is what the server must be told about while it waits for an answer.
 	inHand map[jetstream.Msg]struct{}
 }
@@ -38,10 +39,19 @@ type task struct {
 	request events.StepRequest
 }
 
+// lane is what is done one after another. Exports change nothing, may take long, and have a lane of their own: an upgrade
+// does not wait for one.
+type lane struct {
+	tenant string
+	export bool
+}
+
+func (t task) lane() lane { return lane{t.event.Subject, t.request.Action == "export"} }
+
 func newWorker(cfg Config, js jetstream.JetStream) *worker {
 	return &worker{
 		cfg: cfg, answers: &answers{cfg: cfg, js: js}, slots: make(chan struct{}, cfg.Workers),
-		lanes: map[string][]task{}, done: map[string]int64{}, inHand: map[jetstream.Msg]struct{}{},
+		lanes: map[lane][]task{}, done: map[lane]int64{}, inHand: map[jetstream.Msg]struct{}{},
 	}
 }
 
@@ -88,7 +98,7 @@ func (w *worker) pull(ctx context.Context, consumer jetstream.Consumer) error {
 	}
 }
 
-// accept queues a request for its tenant, behind those that came before it.
+// accept queues a request in its lane, behind those that came before it.
 func (w *worker) accept(ctx context.Context, msg jetstream.Msg) {
 	t, mine := w.read(msg)
 	if !mine {
@@ -98,10 +108,10 @@ func (w *worker) accept(ctx context.Context, msg jetstream.Msg) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.inHand[msg] = struct{}{}
-	waiting, served := w.lanes[t.event.Subject]
-	w.lanes[t.event.Subject] = append(waiting, t)
+	waiting, served := w.lanes[t.lane()]
+	w.lanes[t.lane()] = append(waiting, t)
 	if !served {
-		w.running.Go(func() { w.serve(ctx, t.event.Subject) })
+		w.running.Go(func() { w.serve(ctx, t.lane()) })
 	}
 }
 
@@ -125,20 +135,20 @@ func (w *worker) read(msg jetstream.Msg) (t task, mine bool) {
 	return task{msg: msg, event: event, request: requested.StepRequest}, true
 }
 
-// serve works off one tenant's lane and ends when it is empty.
-func (w *worker) serve(ctx context.Context, tenant string) {
+// serve works a lane off and ends when it is empty.
+func (w *worker) serve(ctx context.Context, l lane) {
 	w.slots <- struct{}{}
 	defer func() { <-w.slots }()
 	for {
 		w.mu.Lock()
-		lane := w.lanes[tenant]
-		if len(lane) == 0 {
-			delete(w.lanes, tenant)
+		waiting := w.lanes[l]
+		if len(waiting) == 0 {
+			delete(w.lanes, l)
 			w.mu.Unlock()
 			return
 		}
-		t := lane[0]
-		w.lanes[tenant] = lane[1:]
+		t := waiting[0]
+		w.lanes[l] = waiting[1:]
 		w.mu.Unlock()
 		w.do(ctx, t)
 	}
@@ -159,7 +169,7 @@ func (w *worker) do(ctx context.Context, t task) {
 		return
 	}
 	w.mu.Lock()
-	w.done[t.event.Subject] = t.event.Sequence
+	w.done[t.lane()] = t.event.Sequence
 	w.mu.Unlock()
 	w.settle(t.msg, t.msg.Ack)
 }
@@ -167,7 +177,7 @@ func (w *worker) do(ctx context.Context, t task) {
 func (w *worker) overtaken(t task) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return t.event.Sequence < w.done[t.event.Subject]
+	return t.event.Sequence < w.done[t.lane()]
 }
 
 // expired reports a step that the lifecycle has given up: it has asked again, or its compensation is under way.

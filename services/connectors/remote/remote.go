@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,8 +33,9 @@ const dialTimeout = 5 * time.Second
 
 // NewClient makes an HTTP client that repeats a request while the server answers 429 or 5xx, or breaks the connection; every
 // request of a connector may be repeated. answer bounds the wait for an answer's head, each time. It follows no redirect to
-// another host, which would be handed the credentials and could then say that there is nothing.
-func NewClient(answer time.Duration) *http.Client {
+// another host, which would be handed the credentials and could then say that there is nothing. An answer with a status that
+// is final is not asked for again, for servers by which 500 means a mistake.
+func NewClient(answer time.Duration, final ...int) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	transport.ResponseHeaderTimeout = answer
@@ -44,7 +46,12 @@ func NewClient(answer time.Duration) *http.Client {
 		RetryWaitMin: FirstBackoff,
 		RetryWaitMax: MaxBackoff,
 		Backoff:      retryablehttp.DefaultBackoff,
-		CheckRetry:   again,
+		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+			if err == nil && slices.Contains(final, resp.StatusCode) {
+				return false, ctx.Err()
+			}
+			return again(ctx, resp, err)
+		},
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
 	return retrying.StandardClient()
@@ -152,12 +159,30 @@ func isTimeout(err error) bool {
 	return errors.As(err, &network) && network.Timeout()
 }
 
-// Hide takes a person's key out of a server's error, which may repeat the statement: errors are logged.
+// Words are what a server says about a statement, which it may repeat.
+type Words struct {
+	// Brief says the same without a word of the server's.
+	Brief string
+	Text  string
+}
+
+func (w *Words) Error() string { return w.Brief + ": " + w.Text }
+
+// Hide takes a server's words out of an error when the scope is a person: they may hold the person's key in whatever way it is
+// written there, and errors are logged.
 func Hide(err error, of connectors.Scope) error {
-	if err == nil || of.Subject == "" || !strings.Contains(err.Error(), of.Subject) {
+	if of.Subject == "" {
 		return err
 	}
-	hidden := errors.New(strings.ReplaceAll(err.Error(), of.Subject, "(the person)"))
+	hidden := err
+	var words *Words
+	var status *StatusError
+	switch {
+	case errors.As(err, &words):
+		hidden = errors.New(words.Brief)
+	case errors.As(err, &status):
+		hidden = &StatusError{Status: status.Status, RetryAfter: status.RetryAfter}
+	}
 	if delay, wait := fault.Delay(err); wait {
 		return fault.RetryAfter(hidden, delay)
 	}

@@ -1,7 +1,7 @@
 package remote_test
 
 import (
-	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -100,10 +100,19 @@ func TestWhatIsWaitedFor(t *testing.T) {
 }
 
 func TestNoErrorNamesAPerson(t *testing.T) {
-	of := connectors.Scope{Tenant: "acme", Subject: "ann@example.com"}
-	err := remote.Hide(fault.RetryAfter(errors.New("in 'ann@example.com'"), time.Minute), of)
-	if delay, wait := fault.Delay(err); !wait || delay != time.Minute || strings.Contains(err.Error(), "ann@") {
-		t.Errorf("the error is %v", err)
+	of := connectors.Scope{Tenant: "acme", Subject: "o'neil@example.com"}
+	said := `in "person = 'o\'neil@example.com'"`
+	for name, err := range map[string]error{
+		"words":  fmt.Errorf("count: %w", fault.RetryAfter(&remote.Words{Brief: "exception 62", Text: said}, time.Minute)),
+		"status": remote.Classify(fmt.Errorf("count: %w", &remote.StatusError{Status: 503, RetryAfter: time.Minute, Text: said})),
+	} {
+		hidden := remote.Hide(err, of)
+		if delay, wait := fault.Delay(hidden); !wait || delay != time.Minute || strings.Contains(hidden.Error(), "neil") {
+			t.Errorf("%s: the error is %v", name, hidden)
+		}
+		if kept := remote.Hide(err, connectors.Tenant("acme")); !strings.Contains(kept.Error(), said) {
+			t.Errorf("%s: a tenant's error is %v", name, kept)
+		}
 	}
 	if err := remote.Hide(nil, of); err != nil {
 		t.Error(err)

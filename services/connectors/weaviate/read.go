@@ -293,8 +293,8 @@ func (s *Store) query(ctx context.Context, function string, objects selection, r
 		return err
 	}
 	if len(answer.Errors) > 0 {
-		err := fmt.Errorf("the server answers: %s", answer.Errors[0].Message)
-		if strings.Contains(err.Error(), "tenant not active") { // somebody deactivated it since find
+		err := &remote.Words{Brief: "the query fails", Text: answer.Errors[0].Message}
+		if strings.Contains(err.Text, "tenant not active") { // somebody deactivated it since find
 			return fault.RetryAfter(err, connectors.RetryDelay)
 		}
 		return err

@@ -181,7 +181,7 @@ func (s *Store) wrap(action string, of connectors.Scope, err error) error {
 	if err == nil {
 		return nil
 	}
-	return remote.Hide(remote.Classify(fmt.Errorf("store %s: %s: %w", s.name, action, opened(err))), of)
+	return fmt.Errorf("store %s: %s: %w", s.name, action, remote.Hide(remote.Classify(opened(err)), of))
 }
 
 // opened takes the client's error apart, which keeps its cause to itself.

@@ -2,6 +2,8 @@
 package remotetest
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -24,6 +26,12 @@ func Flaky(t testing.TB, target string, n int64) string {
 			http.Error(w, "injected", http.StatusServiceUnavailable)
 			return
 		}
+		// Read whole, as a proxy that streams it may break off when the server answers before it has all.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		forward.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"tenure/services/connectors"
 	"tenure/services/deletion/verify"
 	"tenure/shared/events"
 	"tenure/shared/testkit"
@@ -127,16 +128,19 @@ func TestFormerHolderStoresNothing(t *testing.T) {
 // TestCrashAtEveryCommit breaks each write of a purge in turn. There is one certificate, whatever fails.
 func TestCrashAtEveryCommit(t *testing.T) {
 	for name, failure := range map[string]testkit.Failure{
-		"the count before":       {Table: "deletion.erasures", Op: "INSERT", When: "NEW.after IS NULL"},
-		"the count after":        {Table: "deletion.erasures", Op: "UPDATE", When: "NEW.after IS NOT NULL"},
-		"the end of the erasing": {Table: "deletion.jobs", Op: "UPDATE", When: "NEW.status = 'done' AND NEW.action = 'erase'"},
-		"the end of the vault":   {Table: "deletion.erasures", Op: "UPDATE", When: "NEW.after IS NOT NULL AND NEW.store = 'tenure/vault'"},
-		"the certificate":        {Table: "deletion.certificates", Op: "INSERT"},
-		"the end of the whole":   {Table: "deletion.jobs", Op: "UPDATE", When: "NEW.status = 'done' AND NEW.action = 'certify'"},
-		"the answers":            {Table: "deletion.log", Op: "INSERT", When: "NEW.type LIKE '%step.completed%'"},
+		"the inventory":           {Table: "deletion.erasures", Op: "INSERT", When: "NEW.store = 'tenure/vault'"},
+		"the erasing's beginning": {Table: "deletion.erasures", Op: "UPDATE", When: "NEW.erased_at IS DISTINCT FROM OLD.erased_at"},
+		"the count after":         {Table: "deletion.erasures", Op: "UPDATE", When: "NEW.after IS NOT NULL"},
+		"the first empty look":    {Table: "deletion.erasures", Op: "UPDATE", When: "NEW.empty_since IS NOT NULL"},
+		"the wait for the second": {Table: "deletion.jobs", Op: "UPDATE", When: "NEW.error LIKE '%older state%'"},
+		"the end of the erasing":  {Table: "deletion.jobs", Op: "UPDATE", When: "NEW.status = 'done' AND NEW.action = 'erase'"},
+		"the end of the vault":    {Table: "deletion.erasures", Op: "UPDATE", When: "NEW.after IS NOT NULL AND NEW.store = 'tenure/vault'"},
+		"the certificate":         {Table: "deletion.certificates", Op: "INSERT"},
+		"the end of the whole":    {Table: "deletion.jobs", Op: "UPDATE", When: "NEW.status = 'done' AND NEW.action = 'certify'"},
+		"the answers":             {Table: "deletion.log", Op: "INSERT", When: "NEW.type LIKE '%step.completed%'"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, &fakeStore{name: "documents", rows: 10})
+			w := newWorld(t, &fakeStore{name: "documents", rows: 10, traits: connectors.Traits{Settles: 50 * time.Millisecond}})
 			w.start(w.app)
 			failure.Times = 2
 			testkit.FailQuery(t, w.db, failure)

@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"tenure/services/connectors"
 	"tenure/services/deletion/internal/app"
 	"tenure/services/deletion/internal/certificate"
 	"tenure/services/deletion/internal/purge"
@@ -287,72 +286,4 @@ func (d *documents) get(key string) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.kept[key]
-}
-
-// fakeStore holds rows in memory, and lies when it is told to.
-type fakeStore struct {
-	name   string
-	traits connectors.Traits
-
-	mu     sync.Mutex
-	rows   int64 // of the tenant, or of the person where its traits say Subjects
-	keeps  int   // how many erasures only say that they worked
-	fail   error // what Erase answers
-	during func(ctx context.Context) error
-	erased int // calls of Erase
-}
-
-func (s *fakeStore) Name() string { return s.name }
-
-func (s *fakeStore) Traits() connectors.Traits { return s.traits }
-
-func (s *fakeStore) Bytes(context.Context, connectors.Scope) (int64, error) {
-	rows, _ := s.state()
-	return 100 * rows, nil
-}
-
-func (s *fakeStore) Verify(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if of.Tenant != tenant {
-		return nil, fmt.Errorf("asked for %s", of.Tenant)
-	}
-	return connectors.Counts{"rows": s.rows}, ctx.Err()
-}
-
-// Erase takes one row, then calls during, then takes the rest.
-func (s *fakeStore) Erase(ctx context.Context, _ connectors.Scope) (connectors.Counts, error) {
-	s.mu.Lock()
-	s.erased++
-	during := s.during
-	switch {
-	case s.fail != nil:
-		defer s.mu.Unlock()
-		return nil, s.fail
-	case s.keeps > 0:
-		defer s.mu.Unlock()
-		s.keeps--
-		return connectors.Counts{"rows": s.rows}, nil
-	}
-	s.rows = max(0, s.rows-1)
-	s.mu.Unlock()
-	if during != nil {
-		if err := during(ctx); err != nil {
-			return nil, err
-		}
-	}
-	s.set(func() { s.rows = 0 })
-	return nil, nil
-}
-
-func (s *fakeStore) set(change func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change()
-}
-
-func (s *fakeStore) state() (rows int64, erased int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.rows, s.erased
 }

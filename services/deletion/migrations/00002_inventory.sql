@@ -62,6 +62,8 @@ CREATE TABLE subject_erasures (
     document        bytea,
     ended_at        timestamptz,
     warned_at       timestamptz,
+    -- No person at all would be the whole tenant.
+    CHECK (subject <> ''),
     CHECK ((subject IS NULL) = (status <> 'open')),
     UNIQUE (tenant_id, idempotency_key)
 );

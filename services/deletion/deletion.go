@@ -23,6 +23,8 @@ import (
 	"tenure/services/deletion/migrations"
 	"tenure/shared/bus"
 	"tenure/shared/eventlog"
+	"tenure/shared/fault"
+	"tenure/shared/gate"
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
 	"tenure/shared/query"
@@ -51,6 +53,9 @@ type settings struct {
 	Policy string `env:"TENURE_RETENTION_POLICY"`
 	// Workers is how many steps are carried out side by side in one process.
 	Workers int `env:"TENURE_DELETION_WORKERS" envDefault:"4"`
+	// RootLockDays is how many days a bucket with object lock keeps each signed root from being deleted or overwritten, by
+	// anybody; 0: it does not.
+	RootLockDays int `env:"TENURE_ROOT_LOCK_DAYS" envDefault:"365"`
 }
 
 // service implements runner.Service.
@@ -59,6 +64,7 @@ type service struct {
 	log    *eventlog.Log
 	bus    *bus.Bus
 	app    *app.App
+	roots  *app.RootKeeper
 	stores datamap.Stores
 }
 
@@ -94,17 +100,21 @@ func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
 	if err := checkClasses(s.stores, policy); err != nil {
 		return nil, err
 	}
-	stores := make([]app.Store, len(s.stores))
-	for i, c := range s.stores {
-		stores[i] = c
+	stores := []app.Store{app.DeadLetters{DB: s.db}}
+	for _, c := range s.stores {
+		stores = append(stores, c)
 	}
 	s.app = app.New(
 		app.Parts{
 			DB: s.db, Log: s.log, Stores: stores, Policy: policy, Vault: d.Vault, Documents: documents, Signer: signer,
+			Bucket: documents, States: s.states,
 		},
 		app.Config{Day: d.Day, Workers: cfg.Workers},
 	)
+	s.roots = &app.RootKeeper{DB: s.db, Bucket: documents, Signer: signer, Day: d.Day, LockDays: cfg.RootLockDays}
 	(&api.API{DB: s.db, App: s.app}).Register(d.API)
+	(&api.Roots{DB: s.db, Bucket: documents}).Register(d.API)
+	(&api.Reapplications{App: s.app}).Register(d.API)
 	return s, nil
 }
 
@@ -167,6 +177,7 @@ func (s *service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.log.Relay(ctx, s.bus) })
 	g.Go(func() error { return s.app.Run(ctx) })
+	g.Go(func() error { return s.roots.Run(ctx) })
 	g.Go(func() error { return s.bus.Answer(ctx, query.DeletionInventory, s.inventory) })
 	g.Go(func() error {
 		return s.bus.Consume(ctx, bus.ConsumerConfig{
@@ -191,6 +202,33 @@ func (s *service) inventory(ctx context.Context, question []byte) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, inventoryTimeout)
 	defer cancel()
 	return s.app.Inventory(ctx, q)
+}
+
+// statesTimeout bounds the wait for one page of tenants.
+const statesTimeout = 5 * time.Second
+
+// states asks the lifecycle for the state of every tenant in its log.
+func (s *service) states(ctx context.Context) (map[string]string, error) {
+	states := map[string]string{}
+	for after := ""; ; {
+		page, err := s.statesBehind(ctx, after)
+		if err != nil || len(page) == 0 {
+			return states, err
+		}
+		for _, t := range page {
+			states[t.Tenant], after = t.State, t.Tenant
+		}
+	}
+}
+
+func (s *service) statesBehind(ctx context.Context, tenant string) ([]gate.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, statesTimeout)
+	defer cancel()
+	var page gate.Snapshot
+	if err := s.bus.Ask(ctx, gate.SnapshotQuery, gate.SnapshotRequest{After: tenant}, &page); err != nil {
+		return nil, fault.RetryAfter(fmt.Errorf("ask the lifecycle for its tenants: %w", err), time.Second)
+	}
+	return page.Tenants, nil
 }
 
 // Ready reports whether the service can take requests; S3 and the stores may be down, deletions wait for them.

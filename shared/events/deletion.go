@@ -40,8 +40,9 @@ func (*ResidueFound) EventType() string { return "tenure.deletion.residue.found.
 // goes on being tried.
 type ErasureStuck struct {
 	OperationID string `json:"operation_id"`
-	// Operation is retention (data that outlived its tenant) or subject (one person's rows).
-	Operation string `json:"operation" jsonschema:"enum=retention,enum=subject"`
+	// Operation is retention (data that outlived its tenant), subject (one person's rows) or reapply (what a backup brought
+	// back of a purged tenant).
+	Operation string `json:"operation" jsonschema:"enum=retention,enum=subject,enum=reapply"`
 	Error     string `json:"error"`
 }
 
@@ -73,6 +74,18 @@ type SubjectOverdue struct {
 // EventType names the type on the bus.
 func (*SubjectOverdue) EventType() string { return "tenure.deletion.subject.overdue.v1" }
 
+// TombstoneReapplied says that a backup had brought back data of a purged tenant, and that it was erased again.
+type TombstoneReapplied struct {
+	ReapplicationID string `json:"reapplication_id"`
+	// Generation is the last life of the tenant, whose certificate stands.
+	Generation int64 `json:"generation"`
+	// Rows is how many there were.
+	Rows int64 `json:"rows"`
+}
+
+// EventType names the type on the bus.
+func (*TombstoneReapplied) EventType() string { return "tenure.deletion.tombstone.reapplied.v1" }
+
 func init() {
 	register[StoreErased]()
 	register[CertificateIssued]()
@@ -80,4 +93,5 @@ func init() {
 	register[ErasureStuck]()
 	register[SubjectErased]()
 	register[SubjectOverdue]()
+	register[TombstoneReapplied]()
 }

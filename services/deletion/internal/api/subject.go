@@ -82,7 +82,7 @@ func (a *API) eraseSubject(ctx context.Context, in *eraseSubjectInput) (*eraseSu
 	case errors.Is(err, app.ErrUnknownTenant):
 		return nil, errUnknownTenant()
 	case errors.Is(err, app.ErrKeyReused):
-		return nil, problem.New(http.StatusConflict, "idempotency_key_reused", "this idempotency key was used for another request; use a new one")
+		return nil, errKeyReused()
 	case errors.Is(err, app.ErrNoSubjects):
 		return nil, problem.New(http.StatusUnprocessableEntity, "no_subjects", err.Error()+": name the subject column of a store in it")
 	case err != nil:

@@ -68,6 +68,10 @@ type Parts struct {
 	Vault     *vault.Vault
 	Documents Documents
 	Signer    certificate.Signer
+	// Bucket has the certificates that a restored database forgot, and States the lifecycle's state of each tenant, as its log
+	// has it now: what Reapply goes by.
+	Bucket Bucket
+	States func(ctx context.Context) (map[string]string, error)
 }
 
 // App is safe for concurrent use.

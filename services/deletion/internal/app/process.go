@@ -43,6 +43,8 @@ func (a *App) work(job *store.Job) func(*lease) error {
 		return a.endRetention
 	case job.Operation == purge.OperationSubject:
 		return a.eraseSubject
+	case job.Operation == purge.OperationReapply:
+		return a.reapply
 	case job.Action == purge.ActionCertify:
 		return a.certify
 	}

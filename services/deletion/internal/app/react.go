@@ -185,6 +185,9 @@ func reborn(ctx context.Context, tx pgx.Tx, tenant string) error {
 	if err := store.CancelRetentions(ctx, tx, tenant); err != nil {
 		return err
 	}
+	if err := store.DropReapplied(ctx, tx, tenant); err != nil {
+		return err
+	}
 	return store.Returned(ctx, tx, tenant)
 }
 

@@ -31,6 +31,9 @@ func Open(ctx context.Context, server s3.Settings, bucket string) (*Store, error
 // New makes a store on a client that there is.
 func New(client *awss3.Client, bucket string) *Store { return &Store{client, bucket} }
 
+// CertificatesPrefix is what the keys of all certificates begin with.
+const CertificatesPrefix = "certificates/"
+
 // Key is where the certificate of one life of a tenant is.
 func Key(tenant string, generation int64) string {
 	return fmt.Sprintf("certificates/%s/%d.json", tenant, generation)

@@ -35,7 +35,11 @@ type Job struct {
 
 // Asked reports whether the job is a step, whose end the lifecycle waits for.
 func (j *Job) Asked() bool {
-	return j.Operation != purge.OperationRetention && j.Operation != purge.OperationSubject
+	switch j.Operation {
+	case purge.OperationRetention, purge.OperationSubject, purge.OperationReapply:
+		return false
+	}
+	return true
 }
 
 const jobColumns = `tenant_id, step_id, operation_id, operation, generation, action, cause_id, cause_version,
@@ -75,11 +79,14 @@ func orNull(t time.Time) *time.Time {
 }
 
 // Claim gives the caller the job that has waited longest, for the time of the lease, or nil. SKIP LOCKED lets workers
-// claim side by side; the epoch makes every later write of a former holder miss.
+// claim side by side; the epoch makes every later write of a former holder miss. A tenant's job waits while a worker may be at
+// another of the tenant's, be that one dropped already: it could erase what comes behind this one.
 func Claim(ctx context.Context, q pg.Querier, lease time.Duration) (*Job, error) {
 	rows, err := q.Query(ctx, `UPDATE jobs SET epoch = epoch + 1, lease_until = now() + $1::interval
-		WHERE (tenant_id, step_id) = (SELECT tenant_id, step_id FROM jobs
+		WHERE (tenant_id, step_id) = (SELECT tenant_id, step_id FROM jobs j
 			WHERE status = 'open' AND run_after <= now() AND lease_until <= now() AND (deadline IS NULL OR deadline > now())
+			AND NOT EXISTS (SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.step_id <> j.step_id
+				AND o.status IN ('open', 'dropped') AND o.lease_until > now())
 			ORDER BY run_after LIMIT 1 FOR UPDATE SKIP LOCKED)
 		RETURNING `+jobColumns, lease)
 	if err != nil {

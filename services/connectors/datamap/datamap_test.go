@@ -1,6 +1,9 @@
 package datamap_test
 
 import (
+	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +66,9 @@ func TestRefuses(t *testing.T) {
 		"a prefix that others share":  `stores: [{name: a, s3: {bucket_env: B, prefix: "x/{tenant}"}}]`,
 		"a prefix that others end in": `stores: [{name: a, s3: {bucket_env: B, prefix: "x-{tenant}/"}}]`,
 		"a secret in place of a name": `stores: [{name: a, s3: {bucket_env: "s3://key:secret", prefix: "{tenant}/"}}]`,
+		"a tenant and a join":         table + `, join: {table: u, on: {a: b}}}]}}]`,
+		"a join on nothing":           `stores: [{name: a, postgres: {url_env: URL, tables: [{table: t, key: [id], join: {table: u, on: {}}}]}}]`,
+		"a class that is a path":      table + `, class: ../a}]}}]`,
 		"two stores of one name":      `stores: [{name: a, s3: {bucket_env: B, prefix: "{tenant}/"}}, {name: a, s3: {bucket_env: B, prefix: "{tenant}/"}}]`,
 	} {
 		if _, err := datamap.Parse([]byte(file)); err == nil {
@@ -71,5 +77,57 @@ func TestRefuses(t *testing.T) {
 	}
 	if _, err := datamap.Parse([]byte(table + `}]}}]`)); err != nil {
 		t.Errorf("the table that the others spoil is refused itself: %v", err)
+	}
+}
+
+func open(t *testing.T, file string) (datamap.Stores, error) {
+	t.Helper()
+	m, err := datamap.Parse([]byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores, err := m.Open(t.Context(), func(string) string { return "postgres://127.0.0.1:1/nowhere" })
+	t.Cleanup(stores.Close)
+	return stores, err
+}
+
+// TestTheExampleForDeployments has a table of a class of its own, which is a store to the retention policy.
+func TestTheExampleForDeployments(t *testing.T) {
+	file, err := os.ReadFile("../../../deploy/datamap.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores, err := open(t, string(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range stores {
+		traits := s.Traits()
+		got = append(got, fmt.Sprintf("%s (%s, class %q, persons: %v, %d targets)", s.Name(), traits.Kind, traits.Class, traits.Subjects, len(traits.Targets)))
+	}
+	want := []string{
+		`app (postgres, class "", persons: true, 4 targets)`, `app/invoices (postgres, class "invoices", persons: false, 1 targets)`,
+		`files (s3, class "", persons: false, 1 targets)`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("stores are %q", got)
+	}
+}
+
+func TestOpenRefusesJoinsThatLeadNowhere(t *testing.T) {
+	const parent, child = `{table: orders, tenant: t, key: [id]`, `{table: lines, key: [id], join: {table: orders, on: {order: id}}`
+	for name, tables := range map[string]string{
+		"a parent that is not listed":      child + `}`,
+		"a parent before its child":        parent + `}, ` + child + `}`,
+		"a class that is not the parent's": child + `, class: kept}, ` + parent + `}`,
+	} {
+		if _, err := open(t, `stores: [{name: a, postgres: {url_env: URL, tables: [`+tables+`]}}]`); err == nil || !strings.Contains(err.Error(), "lines") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	stores, err := open(t, `stores: [{name: a, class: x, postgres: {url_env: URL, tables: [`+child+`}, `+parent+`, class: kept}]}}]`)
+	if err != nil || len(stores) != 1 || stores[0].Name() != "a/kept" || stores[0].Traits().Class != "kept" {
+		t.Errorf("a child is not of its parent's class: %v, %v", stores, err)
 	}
 }

@@ -97,7 +97,7 @@ type page[T any] struct {
 	NextCursor string `json:"next_cursor,omitempty"`
 }
 
-type addInput struct {
+type newWebhookInput struct {
 	ID   string `path:"id"`
 	Key  string `header:"Idempotency-Key" maxLength:"255"`
 	Body struct {
@@ -107,7 +107,7 @@ type addInput struct {
 	}
 }
 
-func (a *API) add(ctx context.Context, in *addInput) (*output[Webhook], error) {
+func (a *API) add(ctx context.Context, in *newWebhookInput) (*output[Webhook], error) {
 	if err := a.reach(ctx, in.ID); err != nil {
 		return nil, err
 	}

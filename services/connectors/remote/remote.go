@@ -59,11 +59,8 @@ func NewClient(answer time.Duration, final ...int) *http.Client {
 
 func sameHost(next *http.Request, via []*http.Request) error {
 	first := via[0].URL
-	if next.URL.Scheme != first.Scheme || next.URL.Host != first.Host {
-		return fmt.Errorf("redirect from %s to another host, %s", first.Host, next.URL.Host)
-	}
-	if len(via) >= 3 {
-		return errors.New("too many redirects")
+	if next.URL.Scheme != first.Scheme || next.URL.Host != first.Host || len(via) >= 3 {
+		return http.ErrUseLastResponse // the redirect is the answer, and no success
 	}
 	return nil
 }
@@ -77,15 +74,15 @@ func again(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if err != nil {
 		return Unreachable(err) && !isTimeout(err), nil
 	}
-	return worthWaiting(resp.StatusCode) && retryAfter(resp) <= MaxBackoff, nil
+	return worthWaiting(resp.StatusCode) && RetryAfter(resp) <= MaxBackoff, nil
 }
 
 func worthWaiting(status int) bool {
 	return status == http.StatusTooManyRequests || status >= 500 && status != http.StatusNotImplemented
 }
 
-// retryAfter is the pause that the server asks for, 0 when it names none. A date is not read: nobody sends one.
-func retryAfter(resp *http.Response) time.Duration {
+// RetryAfter is the pause that the server asks for, 0 when it names none. A date is not read: nobody sends one.
+func RetryAfter(resp *http.Response) time.Duration {
 	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
 	return time.Duration(max(seconds, 0)) * time.Second
 }
@@ -115,7 +112,7 @@ func Check(resp *http.Response) error {
 		return nil
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorText))
-	return &StatusError{Status: resp.StatusCode, RetryAfter: retryAfter(resp), Text: strings.TrimSpace(string(text))}
+	return &StatusError{Status: resp.StatusCode, RetryAfter: RetryAfter(resp), Text: strings.TrimSpace(string(text))}
 }
 
 // Do sends a request. Its errors do not repeat the URL, whose query may name a person.

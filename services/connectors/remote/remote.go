@@ -41,7 +41,7 @@ func NewClient(answer time.Duration, final ...int) *http.Client {
 	transport.ResponseHeaderTimeout = answer
 	transport.MaxIdleConnsPerHost = 16
 	retrying := &retryablehttp.Client{
-		HTTPClient:   &http.Client{Transport: transport, CheckRedirect: sameHost},
+		HTTPClient:   &http.Client{Transport: transport, CheckRedirect: noRedirect},
 		RetryMax:     Tries - 1,
 		RetryWaitMin: FirstBackoff,
 		RetryWaitMax: MaxBackoff,
@@ -54,13 +54,21 @@ func NewClient(answer time.Duration, final ...int) *http.Client {
 		},
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
-	return retrying.StandardClient()
+	client := retrying.StandardClient()
+	client.CheckRedirect = sameHost
+	return client
 }
+
+// noRedirect leaves redirects to the client around the one that repeats requests.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func sameHost(next *http.Request, via []*http.Request) error {
 	first := via[0].URL
-	if next.URL.Scheme != first.Scheme || next.URL.Host != first.Host || len(via) >= 3 {
-		return http.ErrUseLastResponse // the redirect is the answer, and no success
+	if next.URL.Scheme != first.Scheme || next.URL.Host != first.Host {
+		return fmt.Errorf("%s redirects to another host, %s", first.Host, next.URL.Host)
+	}
+	if len(via) >= 3 {
+		return errors.New("too many redirects")
 	}
 	return nil
 }

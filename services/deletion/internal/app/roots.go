@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -85,7 +86,12 @@ func (k *RootKeeper) Keep(ctx context.Context) error {
 	if err != nil || root == nil {
 		return err
 	}
-	return k.publish(ctx, root)
+	if err := k.publish(ctx, root); err != nil {
+		settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+		defer cancel()
+		return errors.Join(err, store.GiveRootBack(settle, k.DB, root.Date))
+	}
+	return nil
 }
 
 // publish brings a root and its leaves to the bucket, the leaves first. A crash at any place leaves a root that is made

@@ -45,6 +45,12 @@ func ClaimRoot(ctx context.Context, q pg.Querier, lease time.Duration) (*DailyRo
 	return optional(pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByPos[DailyRoot]))
 }
 
+// GiveRootBack lets a root be claimed again at once: it could not be published.
+func GiveRootBack(ctx context.Context, q pg.Querier, date string) error {
+	_, err := q.Exec(ctx, `UPDATE roots SET run_after = '-infinity' WHERE date = $1 AND published_at IS NULL`, date)
+	return wrap("give back root", date, err)
+}
+
 // NewestRoot is the latest one that is signed; nil when there is none.
 func NewestRoot(ctx context.Context, q pg.Querier) (*DailyRoot, error) {
 	rows, err := q.Query(ctx, `SELECT date, taken_at, document FROM roots WHERE document IS NOT NULL ORDER BY date DESC LIMIT 1`)

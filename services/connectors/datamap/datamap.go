@@ -28,9 +28,13 @@ type Map struct {
 type Store struct {
 	Name string `yaml:"name"`
 	// Class is the data class that the retention policy knows the store by.
-	Class    string    `yaml:"class"`
-	Postgres *Postgres `yaml:"postgres"`
-	S3       *S3       `yaml:"s3"`
+	Class      string      `yaml:"class"`
+	Postgres   *Postgres   `yaml:"postgres"`
+	S3         *S3         `yaml:"s3"`
+	Weaviate   *Weaviate   `yaml:"weaviate"`
+	Pinecone   *Pinecone   `yaml:"pinecone"`
+	ClickHouse *ClickHouse `yaml:"clickhouse"`
+	Endpoint   *Endpoint   `yaml:"endpoint"`
 }
 
 // kind is what each kind of store has: the way to its connector. Nothing is dialled.
@@ -45,6 +49,14 @@ func (s Store) kind() kind {
 		return s.Postgres
 	case s.S3 != nil:
 		return s.S3
+	case s.Weaviate != nil:
+		return s.Weaviate
+	case s.Pinecone != nil:
+		return s.Pinecone
+	case s.ClickHouse != nil:
+		return s.ClickHouse
+	case s.Endpoint != nil:
+		return s.Endpoint
 	}
 	return nil
 }

@@ -16,6 +16,9 @@ var ErrNotEmpty = errors.New("the tenant is not empty: import into a fresh one")
 type Options struct {
 	// Resume goes on with an import of the same archive that did not come to its end: the tenant need not be empty.
 	Resume bool
+	// Begin is called when the tenant was found to be empty, before anything is written: whoever begins again with Resume
+	// must know that what is there came from this archive. May be nil.
+	Begin func() error
 	// Progress is told the rows that were read, of all that are to be loaded. May be nil.
 	Progress func(rows, total int64)
 }
@@ -32,14 +35,27 @@ func (a *Archive) Load(ctx context.Context, stores []connectors.Connector, tenan
 	}
 	p, files := a.route(targets)
 	p.To = tenant
-	if len(p.Present) > 0 && !o.Resume {
-		return p, fmt.Errorf("%w; there are %s", ErrNotEmpty, words(p.Present))
+	if err := o.begin(p); err != nil {
+		return p, err
 	}
 	l := &load{tenant: tenant, ids: NewIDs(tenant), total: p.Rows(), progress: o.Progress}
 	if err := l.units(ctx, unitsOf(files)); err != nil {
 		return p, err
 	}
 	return p, check(ctx, stores, p)
+}
+
+// begin lets an import go on, or begin in an empty tenant.
+func (o Options) begin(p Plan) error {
+	switch {
+	case o.Resume:
+		return nil
+	case len(p.Present) > 0:
+		return fmt.Errorf("%w; there are %s", ErrNotEmpty, words(p.Present))
+	case o.Begin != nil:
+		return o.Begin()
+	}
+	return nil
 }
 
 func words(loads []Load) string {

@@ -177,24 +177,31 @@ func (s *snapshot) keyAt(ctx context.Context, t *table, f filter, n int64) (posi
 	return t.keyAt(ctx, s.keeper, f, n)
 }
 
-// Same holds the rows that an earlier snapshot must have seen against those that are there now. What the first are is a part
-// of what it saw, so that as many are the same.
-func (s *snapshot) Same(ctx context.Context, r connectors.Range, rows int64, at connectors.Watermark) (bool, error) {
+// seen returns the table of a range, and filters for its rows: for all that there are now, and for those that an earlier snapshot
+// saw as they are now. It is not ok when those cannot be told.
+func (s *snapshot) seen(r connectors.Range, at connectors.Watermark) (t *table, all, seen filter, ok bool) {
 	earlier, err := parseMark(at.Position)
 	if err != nil || earlier.instance != s.mark.instance {
-		return false, nil
+		return nil, all, seen, false
 	}
-	t, f, err := s.within(r)
-	if err != nil {
-		return false, nil // a range of another data map
+	if t, all, err = s.within(r); err != nil {
+		return nil, all, seen, false // a range of another data map
 	}
-	old := f
-	if old.unchanged, err = newHorizon(earlier, s.mark); err != nil {
+	seen = all
+	seen.unchanged, err = newHorizon(earlier, s.mark)
+	return t, all, seen, err == nil
+}
+
+// Same counts the rows that there are, and those of them that the earlier snapshot saw. When both are as many as it had, they are
+// the rows that it had.
+func (s *snapshot) Same(ctx context.Context, r connectors.Range, rows int64, at connectors.Watermark) (bool, error) {
+	t, all, seen, ok := s.seen(r, at)
+	if !ok {
 		return false, nil
 	}
 	same := false
-	err = s.read(ctx, func(tx pgx.Tx) error {
-		for _, f := range []filter{f, old} {
+	err := s.read(ctx, func(tx pgx.Tx) error {
+		for _, f := range []filter{all, seen} {
 			if n, err := t.count(ctx, tx, f); err != nil || n != rows {
 				return err
 			}

@@ -47,6 +47,7 @@ type service struct {
 	bus    *bus.Bus
 	log    *eventlog.Log
 	engine *app.Engine
+	api    *api.API
 	gates  *gates.Watch
 	day    time.Duration
 }
@@ -92,7 +93,8 @@ func New(ctx context.Context, d runner.Deps) (runner.Service, error) {
 	if err := engine.ReloadParticipants(ctx); err != nil {
 		return nil, err
 	}
-	(&api.API{Engine: engine, DB: db, Log: log, Vault: d.Vault, Quoter: asker{d.Bus}, Stores: asker{d.Bus}}).Register(d.API)
+	s.api = &api.API{Engine: engine, DB: db, Log: log, Vault: d.Vault, Quoter: asker{d.Bus}, Stores: asker{d.Bus}}
+	s.api.Register(d.API)
 	return s, nil
 }
 
@@ -111,6 +113,8 @@ func (s *service) Run(ctx context.Context) error {
 	feeders.Go(func() error { return s.expireDeadLetters(ctx) })
 	feeders.Go(func() error { return s.gates.Run(ctx, s.bus) })
 	feeders.Go(func() error { return s.bus.Answer(ctx, gate.SnapshotQuery, gates.Snapshot(s.db)) })
+	feeders.Go(func() error { return s.bus.Answer(ctx, query.LifecycleTenant, s.api.AnswerTenant) })
+	feeders.Go(func() error { return s.bus.Answer(ctx, query.LifecyclePreview, s.api.AnswerPreview) })
 	for _, c := range s.consumers() {
 		feeders.Go(func() error { return s.bus.Consume(ctx, c) })
 	}

@@ -32,7 +32,8 @@ type Event struct {
 	// CorrelationID is the id of the command that began it all; CausationID that of the direct cause.
 	CorrelationID string
 	CausationID   string
-	// Actor is who asked: "operator:<id>", "tenant:<id>", "system:<part>" or "service:<name>". Never personal data.
+	// Actor is who asked: "operator:<id>", "tenant:<id>", "link:<message id>" (whoever used the link in that mail),
+	// "system:<part>" or "service:<name>". Never personal data.
 	Actor       string
 	TraceParent string
 	Data        json.RawMessage

@@ -117,23 +117,32 @@ func (a *API) preview(ctx context.Context, in *previewInput) (*output[Preview], 
 	if err := a.mustExist(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	name, payload, err := commandOf(in.Body)
+	out, err := a.previewOf(ctx, in.ID, principal.Actor(), principal.IsOperator(), in.Body)
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.Engine.Preview(ctx, in.ID, name, principal.Actor(), payload)
+	return answer(out), nil
+}
+
+// previewOf is the preview of the command in body, were it sent by actor.
+func (a *API) previewOf(ctx context.Context, id, actor string, forOperator bool, body map[string]any) (Preview, error) {
+	name, payload, err := commandOf(body)
 	if err != nil {
-		return nil, unavailable(err)
+		return Preview{}, err
+	}
+	p, err := a.Engine.Preview(ctx, id, name, actor, payload)
+	if err != nil {
+		return Preview{}, unavailable(err)
 	}
 	out := a.showPreview(name, payload, p)
 	if p.Refusal == nil {
 		a.foresee(&out, p)
 		out.Cost = a.cost(ctx, chargeOf(payload, p, out.To.Plan))
 		if _, leaves := payload.(*events.Delete); leaves {
-			out.Erasure = a.erasure(ctx, p.Outlook.End(), principal.IsOperator())
+			out.Erasure = a.erasure(ctx, p.Outlook.End(), forOperator)
 		}
 	}
-	return answer(out), nil
+	return out, nil
 }
 
 // commandOf reads {command: "upgrade", ...the command's own fields}.

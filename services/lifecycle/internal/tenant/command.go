@@ -60,7 +60,7 @@ type Command struct {
 	NewID string
 	// Now is the database's clock.
 	Now time.Time
-	// Actor is "operator:…", "tenant:…", "system:…" or "service:…". Only "tenant:" is restricted here.
+	// Actor is "operator:…", "tenant:…", "link:…", "system:…" or "service:…". Only "tenant:" and "link:" are restricted here.
 	Actor   string
 	Payload events.Payload
 	Facts   Facts

@@ -166,7 +166,10 @@ func (d *decision) where() string {
 	return s.Status()
 }
 
-func (d *decision) byTenant() bool { return strings.HasPrefix(d.cmd.Actor, "tenant:") }
+// byTenant reports whether the tenant acts itself: by its own token, or by a link that was mailed to it.
+func (d *decision) byTenant() bool {
+	return strings.HasPrefix(d.cmd.Actor, "tenant:") || strings.HasPrefix(d.cmd.Actor, "link:")
+}
 
 // change is any payload of the lifecycle's log.
 type change interface {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -52,14 +53,22 @@ stores:
     postgres:
       url_env: CRM_DATABASE_URL
       tables:
-        - {table: crm.notes, tenant: tenant_id, key: [id]}
-        - {table: crm.people, tenant: tenant_id, key: [id]}
+        - {table: crm.notes, join: {table: crm.people, on: {tenant_id: tenant_id, person: id}}, key: [id]}
+        - {table: crm.people, tenant: tenant_id, subject: email, key: [id]}
+        - {table: crm.invoices, tenant: tenant_id, key: [id], class: accounting}
   - name: archive
     s3: {bucket_env: TENURE_S3_BUCKET, prefix: "archive/{tenant}/"}
 `
+	policy = `
+default: {min: 1, default: 30, max: 90}
+classes: [{name: accounting, keep_days: 4018, basis: "HGB § 257(4)"}]
+`
+	invoices = 5 // of each tenant
+
 	crm = `
 CREATE SCHEMA crm;
-CREATE TABLE crm.people (tenant_id text, id int, PRIMARY KEY (tenant_id, id));
+CREATE TABLE crm.people (tenant_id text, id int, email text, PRIMARY KEY (tenant_id, id));
+CREATE TABLE crm.invoices (tenant_id text, id int, PRIMARY KEY (tenant_id, id));
 CREATE TABLE crm.notes (tenant_id text, id int, person int, PRIMARY KEY (tenant_id, id),
 	FOREIGN KEY (tenant_id, person) REFERENCES crm.people);`
 )
@@ -84,11 +93,12 @@ func newWorld(t *testing.T) *world {
 	w := &world{T: t}
 	w.bucket.Client, w.bucket.Name = s3test.Bucket(t)
 	server := s3test.Settings(t)
-	path := filepath.Join(t.TempDir(), "datamap.yaml")
+	path, policyPath := filepath.Join(t.TempDir(), "datamap.yaml"), filepath.Join(t.TempDir(), "retention.yaml")
 	w.check(os.WriteFile(path, []byte(dataMap), 0o600))
+	w.check(os.WriteFile(policyPath, []byte(policy), 0o600))
 	w.environ = runner.Environ{
 		"TENURE_ENV": "dev", "DATABASE_URL": url, "NATS_URL": nats.URL(), "TENURE_HTTP_ADDR": w.freeAddr(),
-		"TENURE_DATAMAP": path, "CRM_DATABASE_URL": url, "TENURE_S3_BUCKET": w.bucket.Name,
+		"TENURE_DATAMAP": path, "TENURE_RETENTION_POLICY": policyPath, "CRM_DATABASE_URL": url, "TENURE_S3_BUCKET": w.bucket.Name,
 		"TENURE_VAULT_KEY": key32, "TENURE_SIGNING_KEY": key32,
 		"AWS_ENDPOINT_URL": server.Endpoint, "AWS_REGION": server.Region,
 		"AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey,
@@ -201,8 +211,9 @@ func (w *world) step(action string) events.StepAnswer {
 func (w *world) fill(id string) {
 	w.Helper()
 	for _, sql := range []string{
-		`INSERT INTO crm.people SELECT $1, n FROM generate_series(1, 6000) AS n`,
+		`INSERT INTO crm.people SELECT $1, n, 'p' || n % 2000 || '@example.com' FROM generate_series(1, 6000) AS n`,
 		`INSERT INTO crm.notes SELECT $1, n, n FROM generate_series(1, 6000) AS n`,
+		fmt.Sprintf(`INSERT INTO crm.invoices SELECT $1, n FROM generate_series(1, %d) AS n`, invoices),
 	} {
 		_, err := w.db.Exec(w.Context(), sql, id)
 		w.check(err)
@@ -242,8 +253,19 @@ func (w *world) left(id string) (rows, files int64) {
 
 func (w *world) get(token, path string) (status int, body string) {
 	w.Helper()
-	request, err := http.NewRequestWithContext(w.Context(), http.MethodGet, w.base+path, nil)
+	return w.call(http.MethodGet, token, path, "", "")
+}
+
+func (w *world) call(method, token, path, key, in string) (status int, body string) {
+	w.Helper()
+	request, err := http.NewRequestWithContext(w.Context(), method, w.base+path, strings.NewReader(in))
 	w.check(err)
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	if in != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -266,6 +288,7 @@ func TestPurge(t *testing.T) {
 	for _, id := range append(others, tenant) {
 		w.fill(id)
 	}
+	w.checkInventory()
 	now := time.Now().UTC()
 	w.tell(&events.TenantRegistered{Plan: "starter", Generation: 1})
 	w.tell(&events.PurgeStarted{
@@ -310,8 +333,11 @@ func (w *world) checkCertificate(result json.RawMessage, erased int64) {
 	w.check(err)
 	report, err := verify.Certificate([]byte(document), key)
 	w.check(err)
-	if report.Erased != erased || report.Stores != 5 || !report.Trusted { // crm, archive, exports, the participant's, the vault
+	if report.Erased != erased || report.Stores != 6 || !report.Trusted { // crm, archive, exports, dead letters, the participant's, the vault
 		w.Errorf("report %+v of %s", report, document)
+	}
+	if e := report.Exceptions[0]; e.Store != "crm/accounting" || *e.Rows != invoices || e.Basis != "HGB § 257(4)" || e.Until == nil {
+		w.Errorf("the first exception is %+v", e)
 	}
 	var answer struct{ Key, SHA256 string }
 	w.check(json.Unmarshal(result, &answer))
@@ -354,16 +380,18 @@ func TestStartRefuses(t *testing.T) {
 	url, nats := testkit.Postgres(t), testkit.NATS(t)
 	bustest.Streams(t, nats.URL())
 	path := filepath.Join(t.TempDir(), "datamap.yaml")
-	if err := os.WriteFile(path, []byte(dataMap), 0o600); err != nil {
+	policyPath := filepath.Join(t.TempDir(), "retention.yaml")
+	if err := errors.Join(os.WriteFile(path, []byte(dataMap), 0o600), os.WriteFile(policyPath, []byte(policy), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	for variable, value := range map[string]string{
 		"TENURE_DATAMAP": "", "TENURE_SIGNING_KEY": "c2hvcnQ=", "TENURE_VAULT_KEY": "", "TENURE_S3_BUCKET": "", "CRM_DATABASE_URL": "",
+		"TENURE_RETENTION_POLICY": "", // the data map has a class that the default policy does not know
 	} {
 		t.Run(variable, func(t *testing.T) {
 			environ := runner.Environ{
 				"TENURE_ENV": "dev", "DATABASE_URL": url, "NATS_URL": nats.URL(), "TENURE_HTTP_ADDR": "127.0.0.1:0",
-				"TENURE_DATAMAP": path, "CRM_DATABASE_URL": url, "TENURE_S3_BUCKET": "tenure", "AWS_REGION": "us-east-1",
+				"TENURE_DATAMAP": path, "TENURE_RETENTION_POLICY": policyPath, "CRM_DATABASE_URL": url, "TENURE_S3_BUCKET": "tenure", "AWS_REGION": "us-east-1",
 				"TENURE_VAULT_KEY": key32, "TENURE_SIGNING_KEY": key32,
 			}
 			environ[variable] = value

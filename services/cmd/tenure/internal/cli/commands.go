@@ -11,7 +11,7 @@ import (
 
 func newCommands(o *options) []*cobra.Command {
 	return []*cobra.Command{
-		newRegister(o), newUpgrade(o), newDowngrade(o), newExport(o), newDelete(o), newReactivate(o),
+		newRegister(o), newUpgrade(o), newDowngrade(o), newExport(o), newImport(o), newDelete(o), newReactivate(o),
 		newSimple(o, "suspend TENANT", "Close a tenant's access", (*client.Client).Suspend),
 		newSimple(o, "resume TENANT", "Lift what suspend did", (*client.Client).Resume),
 		newSimple(o, "hold TENANT", "Forbid the destruction of a tenant's data", (*client.Client).PlaceHold),

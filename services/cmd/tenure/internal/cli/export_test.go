@@ -17,13 +17,13 @@ import (
 	"testing"
 )
 
-// zipped is an archive of one file, whose manifest says that it has rows rows.
+// zipped is an archive of the usage, whose manifest says that it has rows rows. It has one.
 func zipped(t *testing.T, rows int) []byte {
 	t.Helper()
-	const usage = `{"id":1}` + "\n"
+	const usage = `{"id":"1","metric":"queries"}` + "\n"
 	sum := sha256.Sum256([]byte(usage))
 	manifest := fmt.Sprintf(`{"export_id":"exp_1","tenant_id":"acme","expected_counts":{"usage":%[1]d},"actual_counts":{"usage":%[1]d},
-		"files":[{"name":"usage.ndjson","rows":%[1]d,"bytes":%[2]d,"sha256":"%[3]x"}]}`, rows, len(usage), sum)
+		"files":[{"name":"usage.ndjson","store":"app","rows":%[1]d,"bytes":%[2]d,"sha256":"%[3]x"}]}`, rows, len(usage), sum)
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
 	for _, f := range [][2]string{{"usage.ndjson", usage}, {"manifest.json", manifest}} {

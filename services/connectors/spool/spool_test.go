@@ -28,7 +28,7 @@ func (r *rows) EndRow() error {
 }
 
 func row(i int) string {
-	return fmt.Sprintf(`{"id":%d,"content":%q}`, i, strings.Repeat("x", i%7*50_000))
+	return fmt.Sprintf(`{"id":%d,"content":%q}`, i, strings.Repeat("x", i%7*10_000))
 }
 
 // copyOf has n vectors, among which usage is strewn, over many blocks.

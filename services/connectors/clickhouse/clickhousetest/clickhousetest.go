@@ -2,46 +2,68 @@
 package clickhousetest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"tenure/services/connectors/remote/remotetest"
 )
 
 const startTimeout = time.Minute
 
 // Server is a running ClickHouse with a database "default", and a user "default" without a password.
 type Server struct {
+	*remotetest.Process
 	// URL of its HTTP interface.
 	URL string
-
-	dir string
-	cmd *exec.Cmd
-	log bytes.Buffer
 }
 
 // Start runs a server on a port and in a directory of its own. The caller stops it.
 func Start(ctx context.Context) (*Server, error) {
-	binary, err := exec.LookPath("clickhouse-server")
-	if err != nil {
-		return nil, fmt.Errorf("no ClickHouse: install one (Debian: apt-get install clickhouse-server), so that clickhouse-server is in PATH: %w", err)
-	}
-	dir, err := os.MkdirTemp("", "tenure-clickhouse-*")
+	program, err := installed()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir}
-	if err := s.run(ctx, binary); err != nil {
-		s.Stop()
-		return nil, fmt.Errorf("start ClickHouse: %w\n%s", err, tail(s.log.Bytes()))
+	ports, err := remotetest.FreePorts(ctx, 1)
+	if err != nil {
+		return nil, err
 	}
-	return s, nil
+	url := "http://127.0.0.1:" + ports[0] + "/"
+	process, err := remotetest.Run(ctx, startTimeout, url, func(dir string) (*exec.Cmd, error) {
+		command := append(program, "--config-file="+filepath.Join(dir, "config.xml"))
+		return exec.CommandContext(ctx, command[0], command[1:]...), configure(dir, ports[0])
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start ClickHouse: %w", err)
+	}
+	return &Server{process, url}, nil
+}
+
+// installed is how to run the server: Debian's package has a program for it, ClickHouse's own packages have one for everything.
+func installed() ([]string, error) {
+	if path, err := exec.LookPath("clickhouse-server"); err == nil {
+		return []string{path}, nil
+	}
+	if path, err := exec.LookPath("clickhouse"); err == nil {
+		return []string{path, "server"}, nil
+	}
+	return nil, errors.New("no clickhouse-server in PATH: install one (Debian: apt-get install clickhouse-server)")
+}
+
+func configure(dir, port string) error {
+	for name, content := range map[string]string{
+		"config.xml": fmt.Sprintf(config, port, filepath.Join(dir, "data"), filepath.Join(dir, "tmp")),
+		"users.xml":  users,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // The root element's old name is one that all versions read.
@@ -69,74 +91,3 @@ const users = `<yandex>
   </default></users>
 </yandex>
 `
-
-func (s *Server) run(ctx context.Context, binary string) error {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	if err := l.Close(); err != nil {
-		return err
-	}
-	s.URL = "http://127.0.0.1:" + port + "/"
-	files := map[string]string{
-		"config.xml": fmt.Sprintf(config, port, filepath.Join(s.dir, "data"), filepath.Join(s.dir, "tmp")),
-		"users.xml":  users,
-	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(content), 0o600); err != nil {
-			return err
-		}
-	}
-	s.cmd = exec.Command(binary, "--config-file="+filepath.Join(s.dir, "config.xml"))
-	s.cmd.Dir = s.dir
-	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
-	if err := s.cmd.Start(); err != nil {
-		return err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.cmd.Wait() }()
-	return s.waitUntilReady(ctx, ended)
-}
-
-func (s *Server) waitUntilReady(ctx context.Context, ended <-chan error) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	for !s.ready(ctx) {
-		select {
-		case err := <-ended:
-			return fmt.Errorf("it ended: %w", err)
-		case <-ctx.Done():
-			return errors.New("it is not ready")
-		case <-again.C:
-		}
-	}
-	return nil
-}
-
-func (s *Server) ready(ctx context.Context) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, http.NoBody)
-	if err != nil {
-		return false
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
-}
-
-// Stop kills the server and removes its data.
-func (s *Server) Stop() {
-	if s.cmd != nil && s.cmd.Process != nil {
-		_ = s.cmd.Process.Kill()
-	}
-	os.RemoveAll(s.dir)
-}
-
-// tail is the end of a program's output.
-func tail(out []byte) []byte { return out[max(0, len(out)-4<<10):] }

@@ -1,4 +1,4 @@
-// Package remotetest breaks what stands between a connector and a store's HTTP API.
+// Package remotetest runs servers of stores for tests, and breaks what stands between them and a connector.
 package remotetest
 
 import (

@@ -3,17 +3,14 @@
 package weaviatetest
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"time"
+
+	"tenure/services/connectors/remote/remotetest"
 )
 
 // Version of the server.
@@ -50,19 +47,16 @@ func Binary(ctx context.Context) (string, error) {
 	build.Env = append(os.Environ(), "GOBIN="+apart, "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build Weaviate's server: %w (put a weaviate-server of %s at %s by hand, or make the Go module proxy reachable)\n%s",
-			err, Version, binary, tail(out))
+			err, Version, binary, out[max(0, len(out)-4<<10):])
 	}
 	return binary, os.Rename(filepath.Join(apart, "weaviate-server"), binary)
 }
 
 // Server is a running Weaviate of one node, without authentication.
 type Server struct {
+	*remotetest.Process
 	// URL of its HTTP API.
 	URL string
-
-	dir string
-	cmd *exec.Cmd
-	log bytes.Buffer
 }
 
 // Start runs a server on ports of its own. extra are settings that it shall have beside, "NAME=value". The caller stops it.
@@ -71,95 +65,31 @@ func Start(ctx context.Context, extra ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "tenure-weaviate-*")
+	ports, err := remotetest.FreePorts(ctx, 7)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir}
-	if err := s.run(ctx, binary, extra); err != nil {
-		s.Stop()
-		return nil, fmt.Errorf("start Weaviate: %w\n%s", err, tail(s.log.Bytes()))
+	url := "http://127.0.0.1:" + ports[0]
+	process, err := remotetest.Run(ctx, startTimeout, url+"/v1/.well-known/ready", func(dir string) (*exec.Cmd, error) {
+		cmd := exec.CommandContext(ctx, binary, "--scheme", "http", "--host", "127.0.0.1", "--port", ports[0])
+		cmd.Env = append(settings(dir, ports[1:]), extra...)
+		return cmd, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start Weaviate: %w", err)
 	}
-	return s, nil
+	return &Server{process, url}, nil
 }
 
-func (s *Server) run(ctx context.Context, binary string, extra []string) error {
-	ports, err := freePorts(ctx, 7)
-	if err != nil {
-		return err
-	}
-	s.URL = "http://127.0.0.1:" + ports[0]
-	s.cmd = exec.Command(binary, "--scheme", "http", "--host", "127.0.0.1", "--port", ports[0])
-	s.cmd.Dir = s.dir
-	s.cmd.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir,
-		"PERSISTENCE_DATA_PATH=" + filepath.Join(s.dir, "data"),
+func settings(dir string, ports []string) []string {
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + dir,
+		"PERSISTENCE_DATA_PATH=" + filepath.Join(dir, "data"),
 		"AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED=true",
 		"DEFAULT_VECTORIZER_MODULE=none", "DISABLE_TELEMETRY=true", "LOG_LEVEL=warning",
 		"CLUSTER_HOSTNAME=node1", "CLUSTER_ADVERTISE_ADDR=127.0.0.1",
-		"CLUSTER_GOSSIP_BIND_PORT=" + ports[1], "CLUSTER_DATA_BIND_PORT=" + ports[2],
-		"RAFT_PORT=" + ports[3], "RAFT_INTERNAL_RPC_PORT=" + ports[4], "RAFT_JOIN=node1:" + ports[3], "RAFT_BOOTSTRAP_EXPECT=1",
-		"GRPC_PORT=" + ports[5], "PROFILING_PORT=" + ports[6],
-	}, extra...)
-	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
-	if err := s.cmd.Start(); err != nil {
-		return err
+		"CLUSTER_GOSSIP_BIND_PORT=" + ports[0], "CLUSTER_DATA_BIND_PORT=" + ports[1],
+		"RAFT_PORT=" + ports[2], "RAFT_INTERNAL_RPC_PORT=" + ports[3], "RAFT_JOIN=node1:" + ports[2], "RAFT_BOOTSTRAP_EXPECT=1",
+		"GRPC_PORT=" + ports[4], "PROFILING_PORT=" + ports[5],
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.cmd.Wait() }()
-	return s.waitUntilReady(ctx, ended)
 }
-
-func (s *Server) waitUntilReady(ctx context.Context, ended <-chan error) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
-	for !s.ready(ctx) {
-		select {
-		case err := <-ended:
-			return fmt.Errorf("it ended: %w", err)
-		case <-ctx.Done():
-			return errors.New("it is not ready")
-		case <-again.C:
-		}
-	}
-	return nil
-}
-
-func (s *Server) ready(ctx context.Context) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/v1/.well-known/ready", http.NoBody)
-	if err != nil {
-		return false
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
-}
-
-// Stop kills the server and removes its data.
-func (s *Server) Stop() {
-	if s.cmd != nil && s.cmd.Process != nil {
-		_ = s.cmd.Process.Kill()
-	}
-	os.RemoveAll(s.dir)
-}
-
-func freePorts(ctx context.Context, n int) ([]string, error) {
-	ports := make([]string, n)
-	for i := range ports {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all together, so that no port comes twice
-		ports[i] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
-}
-
-// tail is the end of a program's output.
-func tail(out []byte) []byte { return out[max(0, len(out)-4<<10):] }

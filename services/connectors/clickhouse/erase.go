@@ -14,8 +14,8 @@ import (
 const patience = time.Minute
 
 // Erase drops the tenant's partition, where it has one, and deletes by a mutation elsewhere. It is done when the server has
-// rewritten the parts. A lightweight DELETE would be quicker, but only hides the rows and leaves them on the disk until some
-// merge.
+// rewritten the parts; the old ones leave its disk after old_parts_lifetime, 8 minutes unless set otherwise. A lightweight DELETE
+// would be quicker, but only hides the rows and leaves them on the disk until some merge.
 func (s *Store) Erase(ctx context.Context, of connectors.Scope) (connectors.Counts, error) {
 	return s.each(ctx, "erase", of, erase)
 }
@@ -36,13 +36,17 @@ func erase(ctx context.Context, r rows) (int64, error) {
 		return 0, err
 	}
 	left, err := r.count(ctx, "")
-	if err == nil && left > 0 {
+	if err != nil {
+		return 0, err
+	}
+	if left > 0 {
 		err = fault.RetryAfter(fmt.Errorf("%d of %d rows are still there, or were written since", left, n), connectors.RetryDelay)
 	}
 	return n - left, err
 }
 
-// waiting are the settings that make a server wait until all replicas have done a change, by their names in its versions.
+// waiting are the settings that make a server wait until all replicas have done a change, by their names in its versions. One
+// that knows none of them waits for itself; its replicas follow.
 const waiting = `'mutations_sync', 'alter_sync', 'replication_alter_partitions_sync'`
 
 // alter changes the table and waits for the replicas, where the server can.

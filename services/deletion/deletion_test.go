@@ -26,6 +26,7 @@ import (
 	"tenure/services/connectors/s3"
 	"tenure/services/connectors/s3/s3test"
 	"tenure/services/deletion"
+	"tenure/services/deletion/migrations"
 	"tenure/services/deletion/verify"
 	"tenure/shared/bus"
 	"tenure/shared/bus/bustest"
@@ -87,7 +88,16 @@ type world struct {
 	base      string
 }
 
+// newWorld has the service running.
 func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := newParts(t)
+	w.start()
+	return w
+}
+
+// newParts is all that the service needs, and not yet the service.
+func newParts(t *testing.T) *world {
 	t.Helper()
 	url, nats := testkit.Postgres(t), testkit.NATS(t)
 	w := &world{T: t}
@@ -104,7 +114,8 @@ func newWorld(t *testing.T) *world {
 		"AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey,
 	}
 	w.base = "http://" + w.environ["TENURE_HTTP_ADDR"]
-	w.start()
+	bustest.Streams(w, nats.URL())
+	w.check(pg.Migrate(t.Context(), url, "deletion", migrations.Files))
 	var err error
 	w.db, err = pg.Open(t.Context(), url, "deletion")
 	w.check(err)
@@ -133,7 +144,6 @@ func (w *world) freeAddr() string {
 // start runs the service until the test ends.
 func (w *world) start() {
 	w.Helper()
-	bustest.Streams(w, w.environ["NATS_URL"])
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -190,10 +200,20 @@ func (w *world) tell(payload events.Payload) {
 // step asks for a step of the purge and waits for its answer.
 func (w *world) step(action string) events.StepAnswer {
 	w.Helper()
+	w.request(action)
+	return w.answer(action)
+}
+
+func (w *world) request(action string) {
+	w.Helper()
 	w.tell(&events.StepRequested{StepRequest: events.StepRequest{
 		StepID: "op-" + action, OperationID: "op", Operation: "purge", Participant: "deletion", Action: action, Attempt: 1,
 		Generation: 1, Deadline: time.Now().Add(patience),
 	}})
+}
+
+func (w *world) answer(action string) events.StepAnswer {
+	w.Helper()
 	var answer events.StepAnswer
 	testkit.WaitFor(w, patience, action+" is answered", func() bool {
 		var data []byte
@@ -341,15 +361,26 @@ func (w *world) checkCertificate(result json.RawMessage, erased int64) {
 	}
 	var answer struct{ Key, SHA256 string }
 	w.check(json.Unmarshal(result, &answer))
-	object, err := w.bucket.Client.GetObject(w.Context(), &awss3.GetObjectInput{Bucket: &w.bucket.Name, Key: &answer.Key})
-	w.check(err)
-	defer object.Body.Close()
-	stored, err := io.ReadAll(object.Body)
-	w.check(err)
-	sum := sha256.Sum256(stored)
-	if answer.Key != "certificates/acme/1.json" || string(stored) != document || hex.EncodeToString(sum[:]) != answer.SHA256 {
+	stored := w.object(answer.Key)
+	if answer.Key != "certificates/acme/1.json" || string(stored) != document || hash(stored) != answer.SHA256 {
 		w.Errorf("the answer is %s, the object is %s", result, stored)
 	}
+}
+
+// object reads one from the bucket.
+func (w *world) object(key string) []byte {
+	w.Helper()
+	object, err := w.bucket.Client.GetObject(w.Context(), &awss3.GetObjectInput{Bucket: &w.bucket.Name, Key: &key})
+	w.check(err)
+	defer object.Body.Close()
+	content, err := io.ReadAll(object.Body)
+	w.check(err)
+	return content
+}
+
+func hash(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
 }
 
 // checkAccess: to a tenant's token no other id exists.

@@ -35,7 +35,7 @@ type subjectRequest struct {
 	Exceptions []struct{ Store, Why, Basis string }
 }
 
-func (w *world) request(id string) (r subjectRequest) {
+func (w *world) subject(id string) (r subjectRequest) {
 	w.Helper()
 	status, body := w.get("dev:"+tenant, "/v1/subject-erasures/"+id)
 	if status != http.StatusOK {
@@ -68,15 +68,15 @@ func TestSubjectErasure(t *testing.T) {
 	w.tell(&events.HoldPlaced{HoldID: "h1"})
 	first := w.askedAs(tenant)
 	testkit.WaitFor(t, patience, "the hold is in its way", func() bool {
-		return strings.Contains(w.request(first.RequestID).WaitsFor, "legal hold")
+		return strings.Contains(w.subject(first.RequestID).WaitsFor, "legal hold")
 	})
 	if own, _ := w.rowsOf(tenant, person); own != 6 {
 		t.Errorf("under a hold %d rows are left", own)
 	}
 	w.tell(&events.HoldReleased{HoldID: "h1"})
-	testkit.WaitFor(t, patience, "it is done", func() bool { return w.request(first.RequestID).Status == "completed" })
+	testkit.WaitFor(t, patience, "it is done", func() bool { return w.subject(first.RequestID).Status == "completed" })
 
-	done := w.request(first.RequestID)
+	done := w.subject(first.RequestID)
 	if len(done.Stores) != 1 || done.Stores[0].Store != "crm" || done.Stores[0].Before != 6 || done.CompletedAt == nil || done.WaitsFor != "" {
 		t.Errorf("request %+v", done)
 	}

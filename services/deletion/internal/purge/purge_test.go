@@ -119,6 +119,28 @@ func TestCertificateSaysWhatWasDone(t *testing.T) {
 	}
 }
 
+// TestStoreThatStays is neither unfinished nor erased, but an exception.
+func TestStoreThatStays(t *testing.T) {
+	p, until := whole(), at(5000)
+	p.Stores = append(p.Stores, purge.Store{
+		Name: "ledger", Kind: "postgres", Class: "invoices", Stays: "the policy says so", Basis: "§ 147 AO", Until: &until,
+		Before: ptr[int64](7), CountedAt: at(2),
+	})
+	c, err := p.Certificate([]string{"documents", "ledger"}, head, at(10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := purge.Exception{
+		What: "store ledger", Why: "the policy says so", Store: "ledger", Class: "invoices", Basis: "§ 147 AO", Until: &until, Rows: ptr[int64](7),
+	}
+	if diff := cmp.Diff(want, c.Exceptions[0]); diff != "" {
+		t.Errorf("exception (-want +got):\n%s", diff)
+	}
+	if len(c.Stores) != 2 || len(c.Inventory) != 2 || !c.FinishedAt.Equal(at(9)) {
+		t.Errorf("certificate %+v", c)
+	}
+}
+
 func TestCheckFindsContradictions(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -133,6 +155,21 @@ func TestCheckFindsContradictions(t *testing.T) {
 		{"due before it was asked for", func(c *purge.Certificate) { c.RequestedAt = at(1) }, "scheduled_for is before requested_at"},
 		{"finished before it began", func(c *purge.Certificate) { c.FinishedAt = at(0) }, "finished_at is before started_at"},
 		{"issued too soon", func(c *purge.Certificate) { c.IssuedAt = at(8) }, "issued_at is before finished_at"},
+		{"no inventory", func(c *purge.Certificate) { c.Inventory = nil }, "no inventory"},
+		{"a store of the inventory was forgotten", func(c *purge.Certificate) {
+			c.Inventory = append(c.Inventory, purge.Inventoried{Store: "files"})
+		}, "files must be either erased or an exception"},
+		{"a store is erased and kept", func(c *purge.Certificate) {
+			c.Exceptions = append(c.Exceptions, purge.Exception{What: "store documents", Why: "?", Store: "documents"})
+		}, "documents must be either erased or an exception"},
+		{"an exception without a reason", func(c *purge.Certificate) { c.Exceptions[0].Why = "" }, "no reason for the exception"},
+		{"kept until a time by no law", func(c *purge.Certificate) {
+			until := at(100)
+			c.Exceptions = append(c.Exceptions, purge.Exception{What: "store files", Why: "?", Store: "files", Until: &until})
+		}, `no reason for the exception "store files"`},
+		{"by no policy", func(c *purge.Certificate) { c.Policy.Hash = "" }, "which retention policy"},
+		{"a log without an end", func(c *purge.Certificate) { c.ChainHead = purge.ChainHead{} }, "where the tenant's log ends"},
+		{"a hash that is none", func(c *purge.Certificate) { c.ChainHead.Hash = "ab" }, "hash of the tenant's log"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, err := whole().Certificate([]string{"documents"}, head, at(10))

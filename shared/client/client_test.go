@@ -206,3 +206,83 @@ func TestAnExemptionBeginsAndEnds(t *testing.T) {
 		t.Errorf("called %q", calls)
 	}
 }
+
+func TestADeletionThatAnotherOperatorHasToApprove(t *testing.T) {
+	var calls []string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		calls = append(calls, r.Method+" "+r.URL.Path+" "+string(body))
+		if r.URL.Path == "/v1/tenants/acme/delete" {
+			w.WriteHeader(http.StatusAccepted)
+			fmt.Fprint(w, `{"status":"awaiting_approval","retention_days":30,"approval":{"id":"a1","command":"delete","requested_by":"operator:ann"}}`)
+			return
+		}
+		fmt.Fprint(w, `{"id":"acme","approvals":[]}`)
+	})
+	d, err := c.Delete(t.Context(), "acme", client.Delete{Confirm: "Acme", Reason: "left"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Status != client.DeletionStatusAwaiting || !d.ScheduledFor.IsZero() || d.ExportOffer != nil || d.Approval.ID != "a1" {
+		t.Errorf("answered %+v", d)
+	}
+	_, approved := c.Approve(t.Context(), "acme", d.Approval.ID, "")
+	_, rejected := c.Reject(t.Context(), "acme", "a/2", "no")
+	if err := errors.Join(approved, rejected); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		`POST /v1/tenants/acme/delete {"reason":"left","confirm":"Acme"}`,
+		`POST /v1/tenants/acme/approvals/a1 {}`, `DELETE /v1/tenants/acme/approvals/a/2 {"reason":"no"}`,
+	}
+	if !slices.Equal(calls, want) {
+		t.Errorf("called %q", calls)
+	}
+}
+
+func TestWebhooks(t *testing.T) {
+	var calls []string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.Method != http.MethodGet && r.Header.Get("Idempotency-Key") == "" {
+			t.Errorf("%s %s without a key", r.Method, r.URL)
+		}
+		calls = append(calls, r.Method+" "+r.URL.String()+" "+string(body))
+		switch {
+		case r.Method == http.MethodGet && r.URL.RawQuery == "":
+			fmt.Fprint(w, `{"items":[{"id":"d2","status":500}],"next_cursor":"x"}`)
+		case r.Method == http.MethodGet:
+			fmt.Fprint(w, `{"items":[{"id":"d1","status":200}]}`)
+		default:
+			fmt.Fprint(w, `{"id":"we_1","secret":"whsec_1"}`)
+		}
+	})
+	added, err := c.AddWebhook(t.Context(), "acme", client.NewWebhook{URL: "https://acme.example/hook", Events: []string{"tenure.lifecycle.*"}})
+	if err != nil || added.Secret != "whsec_1" {
+		t.Fatal(added, err)
+	}
+	var statuses []int
+	for d, err := range c.Deliveries(t.Context(), "acme", added.ID) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		statuses = append(statuses, d.Status)
+	}
+	if !slices.Equal(statuses, []int{500, 200}) {
+		t.Errorf("deliveries %v", statuses)
+	}
+	err = errors.Join(c.TestWebhook(t.Context(), "acme", "we_1"), c.Redeliver(t.Context(), "acme", "we_1", "d2"),
+		c.EnableWebhook(t.Context(), "acme", "we_1"), c.RemoveWebhook(t.Context(), "acme", "we_1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const hook = "/v1/tenants/acme/webhooks/we_1"
+	want := []string{
+		`POST /v1/tenants/acme/webhooks {"url":"https://acme.example/hook","events":["tenure.lifecycle.*"]}`,
+		"GET " + hook + "/deliveries ", "GET " + hook + "/deliveries?cursor=x ",
+		"POST " + hook + "/test ", "POST " + hook + "/deliveries/d2/redeliver ", "POST " + hook + "/enable ", "DELETE " + hook + " ",
+	}
+	if !slices.Equal(calls, want) {
+		t.Errorf("called %q", calls)
+	}
+}

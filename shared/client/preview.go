@@ -26,6 +26,10 @@ type Preview struct {
 	Cost          Cost           `json:"cost"`
 	Events        []string       `json:"events"`
 	Notifications []Notification `json:"notifications"`
+	// NeedsApproval: another operator has to approve first; what is shown counts from then.
+	NeedsApproval bool `json:"needs_approval"`
+	// Erasure is a deletion's alone.
+	Erasure *Erasure `json:"erasure"`
 	// DueAt is when a scheduled change or a deletion takes effect.
 	DueAt *time.Time `json:"due_at"`
 	// PlanHash has the command refused when the facts have moved since; empty for commands about neither plans nor money.
@@ -90,6 +94,36 @@ type CostLine struct {
 type Notification struct {
 	Event string `json:"event"`
 	Mail  string `json:"mail"`
+}
+
+// Erasure is what a deletion would erase as the stores are now, and what stays.
+type Erasure struct {
+	Stores []ErasedStore `json:"stores"`
+	// Rows and Bytes are of all stores, those included that are kept for longer; Bytes is an estimate.
+	Rows  int64       `json:"rows"`
+	Bytes int64       `json:"bytes"`
+	Stays []Remainder `json:"stays"`
+	// Source is "stores", or "unavailable" when what they hold is not known.
+	Source string `json:"source"`
+}
+
+// ErasedStore is one store's share.
+type ErasedStore struct {
+	Store string `json:"store"`
+	Kind  string `json:"kind"`
+	// Targets are tables, prefixes and the like; operators alone see them.
+	Targets []string `json:"targets"`
+	Rows    int64    `json:"rows"`
+	Bytes   int64    `json:"bytes"`
+	// Error is why the store could not be counted.
+	Error string `json:"error"`
+}
+
+// Remainder is what stays, for a time or, without Until, for good.
+type Remainder struct {
+	What  string     `json:"what"`
+	Why   string     `json:"why"`
+	Until *time.Time `json:"until"`
 }
 
 // Preview tells what a command would do, and changes nothing. body is the command's: Upgrade, Downgrade, Delete and so

@@ -24,6 +24,8 @@ type Tenant struct {
 	Operations    []Operation    `json:"operations"`
 	PendingChange *PendingChange `json:"pending_change"`
 	Deletion      *Deletion      `json:"deletion"`
+	// Approvals are what operators asked for and another one has to approve.
+	Approvals []Approval `json:"approvals"`
 	// Exempt: access stays open whatever the tenant owes.
 	Exempt          bool      `json:"exempt"`
 	Usage           Figures   `json:"usage"`
@@ -52,20 +54,6 @@ type PendingChange struct {
 	Plan       string    `json:"plan"`
 	DueAt      time.Time `json:"due_at"`
 	Resolution string    `json:"resolution"`
-}
-
-// Deletion is the deadline of a tenant that leaves.
-type Deletion struct {
-	RequestedAt   time.Time `json:"requested_at"`
-	ScheduledFor  time.Time `json:"scheduled_for"`
-	Window        Window    `json:"window"`
-	RetentionDays int       `json:"retention_days"`
-}
-
-// Window is when the deletion begins.
-type Window struct {
-	Earliest time.Time `json:"earliest"`
-	Latest   time.Time `json:"latest"`
 }
 
 // Figures are what a tenant used, or may use; a limit of 0 is none. Queries count per calendar month.
@@ -171,39 +159,13 @@ func (c *Client) Resume(ctx context.Context, id, why string, opts ...Option) err
 	return err
 }
 
-// Delete is the command that has a tenant deleted after the retention.
-type Delete struct {
-	// RetentionDays: nil is the policy's default.
-	RetentionDays *int   `json:"retention_days,omitempty"`
-	Reason        string `json:"reason,omitempty"`
-	// PlanHash is a preview's, as in Upgrade.
-	PlanHash string `json:"plan_hash,omitempty"`
-}
-
-// DeletionScheduled tells when the data will be gone.
-type DeletionScheduled struct {
-	// Status is scheduled, or queued when a running change is undone first.
-	Status       string    `json:"status"`
-	ScheduledFor time.Time `json:"deletion_scheduled_for"`
-	Window       Window    `json:"deletion_window"`
-}
-
-// Delete closes access and sets the deadline.
-func (c *Client) Delete(ctx context.Context, id string, cmd Delete, opts ...Option) (DeletionScheduled, error) {
-	return post[DeletionScheduled](ctx, c, tenantPath(id, "/delete"), cmd, opts)
-}
-
-// CancelDeletion brings a leaving tenant back as it was.
-func (c *Client) CancelDeletion(ctx context.Context, id string, opts ...Option) error {
-	_, err := post[ignored](ctx, c, tenantPath(id, "/deletion/cancel"), nil, opts)
-	return err
-}
-
 // Reactivate is the command that brings a suspended, leaving or deleted tenant back.
 type Reactivate struct {
 	Plan string `json:"plan,omitempty"`
 	// RestoreData: nil is true. A deleted tenant can only begin afresh.
 	RestoreData *bool `json:"restore_data,omitempty"`
+	// Coupon is the id of one at Stripe. A tenant's own token may not name one.
+	Coupon string `json:"coupon,omitempty"`
 	// PlanHash is a preview's, as in Upgrade.
 	PlanHash string `json:"plan_hash,omitempty"`
 }
@@ -211,17 +173,6 @@ type Reactivate struct {
 // Reactivate begins to bring a tenant back.
 func (c *Client) Reactivate(ctx context.Context, id string, cmd Reactivate, opts ...Option) (Operation, error) {
 	return post[Operation](ctx, c, tenantPath(id, "/reactivate"), cmd, opts)
-}
-
-// PlaceHold forbids destruction until the hold is released.
-func (c *Client) PlaceHold(ctx context.Context, id, why string, opts ...Option) error {
-	_, err := post[ignored](ctx, c, tenantPath(id, "/holds"), reason{why}, opts)
-	return err
-}
-
-// ReleaseHolds lifts all holds of a tenant.
-func (c *Client) ReleaseHolds(ctx context.Context, id, why string, opts ...Option) error {
-	return c.call(ctx, http.MethodDelete, tenantPath(id, "/holds"), reason{why}, &ignored{}, keyed(opts)...)
 }
 
 // Exempt keeps a tenant's access open whatever it owes. One that is suspended for money comes back.
@@ -233,9 +184,4 @@ func (c *Client) Exempt(ctx context.Context, id, why string, opts ...Option) err
 // EndExemption takes Exempt back: a tenant that owes gets its grace, from now on.
 func (c *Client) EndExemption(ctx context.Context, id, why string, opts ...Option) error {
 	return c.call(ctx, http.MethodDelete, tenantPath(id, "/exemption"), reason{why}, &ignored{}, keyed(opts)...)
-}
-
-// Certificate is the signed proof of the last deletion, as it is stored.
-func (c *Client) Certificate(ctx context.Context, id string) ([]byte, error) {
-	return get[[]byte](ctx, c, tenantPath(id, "/deletion/certificate"), nil)
 }

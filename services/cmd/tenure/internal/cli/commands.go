@@ -11,11 +11,11 @@ import (
 
 func newCommands(o *options) []*cobra.Command {
 	return []*cobra.Command{
-		newRegister(o), newUpgrade(o), newDowngrade(o), newExport(o), newImport(o), newDelete(o), newReactivate(o),
+		newRegister(o), newUpgrade(o), newDowngrade(o), newExport(o), newImport(o), newDelete(o), newApprove(o), newReject(o), newReactivate(o),
 		newSimple(o, "suspend TENANT", "Close a tenant's access", (*client.Client).Suspend),
 		newSimple(o, "resume TENANT", "Lift what suspend did", (*client.Client).Resume),
 		newSimple(o, "hold TENANT", "Forbid the destruction of a tenant's data", (*client.Client).PlaceHold),
-		newSimple(o, "release TENANT", "Lift all holds of a tenant", (*client.Client).ReleaseHolds),
+		newSimple(o, "release TENANT", "Lift all holds of a tenant", releaseHolds),
 		newSimple(o, "exempt TENANT", "Keep a tenant's access open whatever it owes", (*client.Client).Exempt),
 		newSimple(o, "end-exemption TENANT", "Have a tenant pay like any other again", (*client.Client).EndExemption),
 		newSimple(o, "cancel-signup TENANT", "Give up a sign-up that was not paid for", withoutReason((*client.Client).CancelSignup)),
@@ -35,6 +35,11 @@ func withoutReason(call func(*client.Client, context.Context, string, ...client.
 
 func cancelChange(c *client.Client, ctx context.Context, tenant, _ string, opts ...client.Option) error {
 	_, err := c.CancelPendingChange(ctx, tenant, opts...)
+	return err
+}
+
+func releaseHolds(c *client.Client, ctx context.Context, tenant, why string, opts ...client.Option) error {
+	_, err := c.ReleaseHolds(ctx, tenant, why, opts...)
 	return err
 }
 
@@ -60,8 +65,15 @@ func (o *options) showTenant(cmd *cobra.Command, c *client.Client, id string) er
 		return err
 	}
 	return o.print(cmd.OutOrStdout(), t, func() error {
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is %s\n", t.ID, t.Status)
-		return err
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is %s\n", t.ID, t.Status); err != nil {
+			return err
+		}
+		for _, a := range t.Approvals {
+			if err := printApproval(cmd.OutOrStdout(), t.ID, a); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
@@ -196,46 +208,6 @@ func newReactivate(o *options) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&body.Plan, "plan", "", "plan to come back to (default: the last one)")
 	cmd.Flags().BoolVar(&fresh, "fresh", false, "begin without the old data")
-	watchFlag(cmd, &watch)
-	return cmd
-}
-
-func newDelete(o *options) *cobra.Command {
-	var (
-		body  client.Delete
-		days  int
-		watch bool
-	)
-	cmd := &cobra.Command{
-		Use:   "delete TENANT",
-		Short: "Close a tenant's access, and delete its data after the retention",
-		Args:  cobra.ExactArgs(1),
-		RunE: o.withClient(func(cmd *cobra.Command, c *client.Client, args []string) error {
-			if cmd.Flags().Changed("retention-days") {
-				body.RetentionDays = &days
-			}
-			before, err := c.Tenant(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			d, err := c.Delete(cmd.Context(), args[0], body)
-			if err != nil {
-				return err
-			}
-			out := cmd.OutOrStdout()
-			err = o.print(out, d, func() error {
-				_, err := fmt.Fprintf(out, "%s will be deleted between %s and %s\n", args[0], stamp(d.Window.Earliest), stamp(d.Window.Latest))
-				return err
-			})
-			if err != nil || !watch {
-				return err
-			}
-			_, err = followTenant(cmd.Context(), c, newProgress(out), args[0], before.Version, "deleted", "active", "suspended")
-			return err
-		}),
-	}
-	cmd.Flags().IntVar(&days, "retention-days", 0, "days until the deletion (default: the policy's)")
-	cmd.Flags().StringVar(&body.Reason, "reason", "", "why, for the audit log")
 	watchFlag(cmd, &watch)
 	return cmd
 }

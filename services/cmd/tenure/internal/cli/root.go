@@ -50,6 +50,7 @@ func New() *cobra.Command {
 	addGroup(root, "local", newDev(o), newDemo(o), newBench(), newParticipant())
 	addGroup(root, "tenants", newTenants(o))
 	addGroup(root, "tenants", newCommands(o)...)
+	addGroup(root, "tenants", newWebhooks(o))
 	addGroup(root, "audit", newEvents(o), newVerify(o), newBilling(o), newDatamap(o), newCampaign(o))
 	return root
 }

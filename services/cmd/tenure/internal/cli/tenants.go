@@ -100,6 +100,9 @@ func printTenant(out io.Writer, t client.Tenant) error {
 	for _, h := range t.Holds {
 		row("hold", "%s since %s", h.Reason, stamp(h.Since))
 	}
+	for _, a := range t.Approvals {
+		row("approval", "%s of %s waits until %s: %s", a.Command, a.RequestedBy, stamp(a.ExpiresAt), a.ID)
+	}
 	for _, op := range t.Operations {
 		row("operation", "%s %s %s", op.Kind, op.Status, op.ID)
 	}

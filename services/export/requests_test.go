@@ -357,6 +357,15 @@ func TestWhoMayAskForAPerson(t *testing.T) {
 	}
 }
 
+func TestWhereNoStoreKnowsPersons(t *testing.T) {
+	w := newWorld(t)
+	w.request("acme", "exp-1")
+	w.archived("exp-1")
+	_, _, id := w.askForPerson("dev", "acme", "", person)
+	w.fails(id, "no store tells whose its rows are")
+	w.checkOwnLog("acme", "export.started", "export.completed", "subject_export.requested", "subject_export.failed")
+}
+
 func TestLinksOfAPurgedTenantAreDead(t *testing.T) {
 	w := newSubjectWorld(t)
 	_, _, id := w.askForPerson("dev", "acme", "", person)

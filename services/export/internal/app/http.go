@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"net/http"
 	"reflect"
@@ -96,7 +97,8 @@ func authorize(ctx context.Context, id string) error {
 
 // unavailable answers 503 when the database is away, so that callers try again, and leaves everything else as it is.
 func unavailable(err error) error {
-	if _, answered := err.(huma.StatusError); !answered && pg.IsUnavailable(err) {
+	var answered huma.StatusError
+	if !errors.As(err, &answered) && pg.IsUnavailable(err) {
 		return problem.New(http.StatusServiceUnavailable, problem.CodeUnavailable, "the service cannot reach its database; try again")
 	}
 	return err

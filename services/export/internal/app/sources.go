@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,9 @@ type sources struct {
 	without []string
 }
 
+// errNoSubjects keeps an empty archive from telling a person that there is nothing about him.
+var errNoSubjects = fault.Permanent(errors.New("no store tells whose its rows are: name the columns that do in the data map (subject)"))
+
 // sources of a job. What no second try mends is a fault.Permanent.
 func (a *App) sources(ctx context.Context, job *store.Job) (s sources, err error) {
 	s.scope = connectors.Scope{Tenant: job.TenantID, Subject: job.Subject}
@@ -29,7 +33,9 @@ func (a *App) sources(ctx context.Context, job *store.Job) (s sources, err error
 		return s, err
 	}
 	if job.SubjectSHA256 != "" {
-		s.stores, s.without = withSubjects(a.stores)
+		if s.stores, s.without = withSubjects(a.stores); len(s.stores) == 0 {
+			return s, errNoSubjects
+		}
 		return s, nil
 	}
 	s.stores = slices.Clone(a.stores)

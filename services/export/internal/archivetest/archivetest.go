@@ -28,9 +28,9 @@ var Taken = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func Write(t testing.TB, o archive.Options, files []File, spoil func(*manifest.Manifest)) []byte {
 	t.Helper()
 	parts := map[int32][]byte{}
-	lane := archive.NewLane(archive.Numbers{First: 1, Last: 100}, nil, nil, func(number int32, body []byte, _ bool) ([]byte, error) {
+	lane := archive.NewLane(archive.Numbers{First: 1, Last: 100}, nil, nil, func(number int32, body []byte, _ bool) error {
 		parts[number] = slices.Clone(body)
-		return body[:0], nil
+		return nil
 	})
 	m := manifest.Manifest{
 		ExportID: "exp_1", TenantID: "acme", SnapshotAt: Taken, ExpectedCounts: map[string]int64{}, ActualCounts: map[string]int64{},

@@ -178,7 +178,9 @@ func (r *rows) Snapshot(context.Context, connectors.Scope, time.Time) (connector
 
 func (r *rows) Name() string { return "rows" }
 
-func (r *rows) Bytes(context.Context, connectors.Scope) (int64, error) { return 0, errors.ErrUnsupported }
+func (r *rows) Bytes(context.Context, connectors.Scope) (int64, error) {
+	return 0, errors.ErrUnsupported
+}
 
 func (r *rows) Counts() connectors.Counts       { return connectors.Counts{"documents": int64(r.counted)} }
 func (r *rows) Close()                          {}

@@ -16,9 +16,9 @@ import (
 	"tenure/shared/fault"
 )
 
-// sideBySide is how many lanes of one archive are read at the same time: one that is read while another is compressed
-// keeps the store busy.
-const sideBySide = 2
+// sideBySide is how many lanes of one archive are read at the same time: while one is uploaded and another compressed, the
+// third keeps the store busy.
+const sideBySide = 3
 
 // write uploads everything that the tenant has, but for what an earlier holder of the job uploaded and is still so.
 func (a *App) write(ctx context.Context, job *store.Job, l *lease) error {

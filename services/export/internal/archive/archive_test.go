@@ -167,7 +167,7 @@ func TestPartsOfALane(t *testing.T) {
 		p := parts{}
 		var ends []int64
 		var total int64
-		lane := archive.NewLane(archive.Numbers{First: 5, Last: 10_000}, nil, nil, func(n int32, body []byte, end bool) ([]byte, error) {
+		lane := archive.NewLane(archive.Numbers{First: 5, Last: 10_000}, nil, nil, func(n int32, body []byte, end bool) error {
 			if total += int64(len(body)); end {
 				ends = append(ends, total)
 			}
@@ -182,7 +182,7 @@ func TestPartsOfALane(t *testing.T) {
 				check(t, err)
 				left -= n
 			}
-			check(t, lane.EndEntry())
+			check(t, lane.EndFile())
 		}
 		made := total
 		if made+int64(len(lane.Rest())) != lane.Offset() || len(lane.Rest()) >= archive.LeastPart {
@@ -216,7 +216,7 @@ func TestALaneWithoutRoom(t *testing.T) {
 var errFull = errors.New("the disk is full")
 
 func TestTheOutputsErrorComesThrough(t *testing.T) {
-	lane := archive.NewLane(archive.Numbers{First: 1, Last: 9}, nil, nil, func(int32, []byte, bool) ([]byte, error) { return nil, errFull })
+	lane := archive.NewLane(archive.Numbers{First: 1, Last: 9}, nil, nil, func(int32, []byte, bool) error { return errFull })
 	w, err := archive.Create(lane, "usage.ndjson", archive.Options{})
 	check(t, err)
 	_, err = io.WriteString(w, noise(1, 40<<20))

@@ -39,9 +39,8 @@ type Lane struct {
 	put     Put
 }
 
-// Put takes a part over, and returns a buffer for the next: body is its own from then on. ends says that an entry ends with
-// it.
-type Put func(number int32, body []byte, ends bool) (next []byte, err error)
+// Put uploads a part; body is not its own afterwards. ends says that a file ends with it.
+type Put func(number int32, body []byte, ends bool) error
 
 // NewLane goes on behind the parts that were made already, and collects the next one in buf.
 func NewLane(numbers Numbers, made []Part, buf []byte, put Put) *Lane {
@@ -71,8 +70,8 @@ func (l *Lane) Write(p []byte) (int, error) {
 	}
 }
 
-// EndEntry makes a part of what is there, if it is enough for one.
-func (l *Lane) EndEntry() error {
+// EndFile makes a part of what is there, if it is enough for one.
+func (l *Lane) EndFile() error {
 	if len(l.buf) < LeastPart {
 		return nil
 	}
@@ -94,13 +93,10 @@ func (l *Lane) cut(size int, ends bool) error {
 	if l.next >= l.numbers.Last {
 		return fmt.Errorf("archive: there is more than S3 has room for in %d parts; export the kinds one by one", l.numbers.Last-l.numbers.First)
 	}
-	body := l.buf[:size:size]
-	rest := l.buf[size:]
-	next, err := l.put(l.next, body, ends)
-	if err != nil {
+	if err := l.put(l.next, l.buf[:size:size], ends); err != nil {
 		return err
 	}
-	l.buf = append(next[:0], rest...)
+	l.buf = append(l.buf[:0], l.buf[size:]...)
 	l.next++
 	l.base += int64(size)
 	return nil

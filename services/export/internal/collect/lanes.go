@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -43,7 +44,7 @@ type Target struct {
 	// Save stores a checkpoint; it is called after its parts were uploaded, from several goroutines.
 	Save    func(context.Context, Checkpoint) error
 	Options archive.Options
-	// SideBySide is how many lanes are read at the same time; each takes some 20 MiB.
+	// SideBySide is how many lanes are read at the same time; each takes some 10 MiB.
 	SideBySide int
 }
 
@@ -61,22 +62,12 @@ type lane struct {
 	plan    Lane
 	to      Target
 	out     *archive.Lane
-	parts   chan part
-	free    chan []byte
-	pending []Done // finished, and not in a part yet
-
-	checkpoint Checkpoint // the next one; of the goroutine that uploads
-	result     written
+	pending []Done     // finished, and not in a part yet
+	next    Checkpoint // without its files yet
+	written written
 }
 
-// part is on its way to the upload.
-type part struct {
-	number int32
-	body   []byte
-	files  []Done // those that end with it
-}
-
-// written is a lane that is done.
+// written is what a lane has made.
 type written struct {
 	parts []archive.Part
 	files []Done
@@ -84,118 +75,73 @@ type written struct {
 	rest []byte
 }
 
-// keep begins with what was written before.
+// keep adds what a checkpoint has.
 func (w *written) keep(cp Checkpoint) {
 	w.parts = append(w.parts, cp.Parts...)
 	w.files = append(w.files, cp.Files...)
 }
 
-// uploadAhead is how many buffers a lane has: while one is uploaded, the other is filled.
-const uploadAhead = 2
-
-// lanes writes all lanes but for what is kept.
+// lanes writes all lanes but for what is kept. A lane waits while a part of it is uploaded, and the others go on.
 func (c *Collection) lanes(ctx context.Context, from Resumed, to Target) ([]written, error) {
 	results := make([]written, len(from.Plan.Lanes))
-	buffers := make(chan [uploadAhead][]byte, to.SideBySide)
+	buffers := make(chan []byte, to.SideBySide)
 	for range to.SideBySide {
-		buffers <- [uploadAhead][]byte{}
+		buffers <- nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(to.SideBySide)
 	for i, plan := range from.Plan.Lanes {
 		g.Go(func() error {
-			own := <-buffers
-			l := &lane{Collection: c, plan: plan, to: to, parts: make(chan part), free: make(chan []byte, uploadAhead)}
-			l.checkpoint = Checkpoint{Lane: i, N: len(from.Kept[i]), Watermarks: c.watermarks()}
+			l := &lane{Collection: c, plan: plan, to: to}
+			l.next = Checkpoint{Lane: i, N: len(from.Kept[i]), Watermarks: c.watermarks()}
 			for _, cp := range from.Kept[i] {
-				l.result.keep(cp)
+				l.written.keep(cp)
 			}
-			own, err := l.run(ctx, own)
-			results[i] = l.result
-			buffers <- own
+			l.out = archive.NewLane(plan.Numbers, l.written.parts, <-buffers, func(number int32, body []byte, ends bool) error {
+				return l.upload(ctx, number, body, ends)
+			})
+			err := l.read(ctx)
+			l.written.rest = slices.Clone(l.out.Rest())
+			l.written.files = append(l.written.files, l.pending...)
+			results[i] = l.written
+			buffers <- l.out.Rest()
 			return err
 		})
 	}
 	return results, g.Wait()
 }
 
-// run reads and uploads at the same time. It returns the buffers for another lane.
-func (l *lane) run(ctx context.Context, buffers [uploadAhead][]byte) ([uploadAhead][]byte, error) {
-	for _, b := range buffers[1:] {
-		l.free <- b
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	l.out = archive.NewLane(l.plan.Numbers, l.result.parts, buffers[0], func(number int32, body []byte, ends bool) ([]byte, error) {
-		return l.put(ctx, number, body, ends)
-	})
-	g.Go(func() error { return l.upload(ctx) })
-	g.Go(func() error {
-		defer close(l.parts)
-		return l.read(ctx)
-	})
-	err := g.Wait()
-	l.result.rest = append([]byte(nil), l.out.Rest()...)
-	l.result.files = append(l.result.files, l.pending...)
-	buffers[0] = l.out.Rest()
-	for i := 1; i < uploadAhead && err == nil; i++ {
-		buffers[i] = <-l.free
-	}
-	return buffers, err
-}
-
 // read writes the files that are not there yet.
 func (l *lane) read(ctx context.Context) error {
-	for _, f := range l.plan.Files[len(l.result.files):] {
+	for _, f := range l.plan.Files[len(l.written.files):] {
 		done, err := l.file(ctx, f)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Kind, err)
 		}
 		l.pending = append(l.pending, done)
-		if err := l.out.EndEntry(); err != nil {
+		if err := l.out.EndFile(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// put hands a part over to the upload, and waits for the one before.
-func (l *lane) put(ctx context.Context, number int32, body []byte, ends bool) ([]byte, error) {
-	p := part{number: number, body: body}
-	if ends {
-		p.files, l.pending = l.pending, nil
+// upload sends a part, and stores a checkpoint when files end with it.
+func (l *lane) upload(ctx context.Context, number int32, body []byte, ends bool) error {
+	sent, err := l.to.Upload.Put(ctx, number, body)
+	if err != nil {
+		return err
 	}
-	select {
-	case l.parts <- p:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	l.next.Parts = append(l.next.Parts, sent)
+	if !ends {
+		return nil
 	}
-	select {
-	case next := <-l.free:
-		return next, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	l.next.Files, l.pending = l.pending, nil
+	if err := l.to.Save(ctx, l.next); err != nil {
+		return err
 	}
-}
-
-// upload sends the parts in their order and stores a checkpoint whenever files end with one.
-func (l *lane) upload(ctx context.Context) error {
-	for p := range l.parts {
-		sent, err := l.to.Upload.Put(ctx, p.number, p.body)
-		if err != nil {
-			return err
-		}
-		l.free <- p.body
-		l.checkpoint.Parts = append(l.checkpoint.Parts, sent)
-		if len(p.files) == 0 {
-			continue
-		}
-		l.checkpoint.Files = p.files
-		if err := l.to.Save(ctx, l.checkpoint); err != nil {
-			return err
-		}
-		l.result.keep(l.checkpoint)
-		l.checkpoint.N, l.checkpoint.Parts = l.checkpoint.N+1, nil
-	}
+	l.written.keep(l.next)
+	l.next.N, l.next.Parts = l.next.N+1, nil
 	return nil
 }
 

@@ -49,10 +49,10 @@ func (c *Collection) Write(ctx context.Context, from Resumed, to Target) (Archiv
 			t.start += part.Bytes
 		}
 	}
-	t.out = archive.NewLane(from.Plan.Tail, nil, nil, func(number int32, body []byte, _ bool) ([]byte, error) {
+	t.out = archive.NewLane(from.Plan.Tail, nil, nil, func(number int32, body []byte, _ bool) error {
 		sent, err := to.Upload.Put(ctx, number, body)
 		t.parts = append(t.parts, sent)
-		return nil, err
+		return err
 	})
 	return t.write(from.Plan, lanes)
 }

@@ -51,8 +51,8 @@ CREATE TABLE subject_erasures (
     request_id      text        PRIMARY KEY,
     tenant_id       text        NOT NULL,
     subject         text,
-    -- SHA-256 over the request's id and the key: it tells whether a key is the one that was meant.
-    subject_sha256  bytea       NOT NULL,
+    -- SHA-256 over the request's id and what was asked: it tells whether a repeated request is the same.
+    content_sha256  bytea       NOT NULL,
     reason          text        NOT NULL,
     requested_by    text        NOT NULL,
     requested_at    timestamptz NOT NULL,

@@ -67,43 +67,45 @@ func inventoried(s Store, rows int64, stays staying) purge.Store {
 }
 
 // empty erases the scope's rows in every store whose inventory was taken and that does not stay, and returns what was
-// found in each. One store that fails does not keep the others waiting; it is done when all of them were found empty in
-// one go.
+// found in each.
 func (a *App) empty(l *lease, of connectors.Scope, stores []Store) ([]purge.Store, error) {
 	planned, err := store.Counted(l.Context(), a.DB, l.job.TenantID, l.job.OperationID)
 	if err != nil {
 		return nil, err
 	}
-	erasable := func(s Store) bool {
-		return slices.ContainsFunc(planned, func(p purge.Store) bool { return p.Name == s.Name() && p.Stays == "" })
+	erasable := slices.DeleteFunc(slices.Clone(stores), func(s Store) bool {
+		return !slices.ContainsFunc(planned, func(p purge.Store) bool { return p.Name == s.Name() && p.Stays == "" })
+	})
+	if err := a.clearAll(l, of, erasable); err != nil {
+		return nil, err
 	}
+	found, err := store.Counted(l.Context(), a.DB, l.job.TenantID, l.job.OperationID)
+	return slices.DeleteFunc(found, func(f purge.Store) bool {
+		return !slices.ContainsFunc(erasable, func(s Store) bool { return s.Name() == f.Name })
+	}), err
+}
+
+// clearAll empties one store after the other. One that fails or settles does not keep the others waiting; it is done when
+// all of them were found empty in one go.
+func (a *App) clearAll(l *lease, of connectors.Scope, stores []Store) error {
 	var wrong []error
 	var wait *settling
 	for _, s := range stores {
-		if !erasable(s) {
-			continue
-		}
 		err := a.clearStore(l, s, of)
 		var settles *settling
 		switch {
 		case stops(l, err):
-			return nil, err
+			return err
 		case errors.As(err, &settles):
 			wait = later(wait, settles)
 		default:
 			wrong = append(wrong, err)
 		}
 	}
-	if err := errors.Join(wrong...); err != nil {
-		return nil, err
+	if err := errors.Join(wrong...); err != nil || wait == nil {
+		return err
 	}
-	if wait != nil {
-		return nil, wait
-	}
-	found, err := store.Counted(l.Context(), a.DB, l.job.TenantID, l.job.OperationID)
-	return slices.DeleteFunc(found, func(f purge.Store) bool {
-		return !slices.ContainsFunc(stores, func(s Store) bool { return s.Name() == f.Name && f.Stays == "" })
-	}), err
+	return wait
 }
 
 // stops reports whether err concerns the job as a whole, rather than one store.

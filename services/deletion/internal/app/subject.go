@@ -38,6 +38,11 @@ type SubjectRequest struct {
 	Key string
 }
 
+// hash tells a repeated request from another under the same key, when the person's key is long forgotten.
+func (r SubjectRequest) hash(requestID string) []byte {
+	return purge.SubjectHash(requestID, r.Subject+"\n"+r.Reason)
+}
+
 // RequestSubjectErasure stores a request, which a worker then carries out; a legal hold makes it wait. It is due one
 // calendar month from now, by the database's clock.
 func (a *App) RequestSubjectErasure(ctx context.Context, r SubjectRequest) (*store.SubjectErasure, error) {
@@ -54,7 +59,7 @@ func (a *App) RequestSubjectErasure(ctx context.Context, r SubjectRequest) (*sto
 	}
 	id := uuid.Must(uuid.NewV7()).String()
 	s := &store.SubjectErasure{
-		RequestID: id, TenantID: r.Tenant, Subject: r.Subject, SubjectSHA256: purge.SubjectHash(id, r.Subject), Reason: r.Reason,
+		RequestID: id, TenantID: r.Tenant, Subject: r.Subject, ContentSHA256: r.hash(id), Reason: r.Reason,
 		RequestedBy: r.Actor, RequestedAt: now, DueBy: purge.MonthAfter(now), Key: r.Key, Status: store.StatusOpen,
 	}
 	opened, err := a.openSubjectErasure(ctx, *s)
@@ -80,7 +85,7 @@ func (a *App) repeated(ctx context.Context, r SubjectRequest) (*store.SubjectEra
 	if known == nil || err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(known.SubjectSHA256, purge.SubjectHash(known.RequestID, r.Subject)) {
+	if !bytes.Equal(known.ContentSHA256, r.hash(known.RequestID)) {
 		return nil, ErrKeyReused
 	}
 	return known, nil

@@ -18,7 +18,7 @@ type SubjectErasure struct {
 	TenantID  string
 	// Subject is the person's key, "" once the request has ended.
 	Subject       string
-	SubjectSHA256 []byte
+	ContentSHA256 []byte
 	Reason        string
 	RequestedBy   string
 	RequestedAt   time.Time
@@ -42,17 +42,17 @@ const (
 	StatusSuperseded Status = "superseded"
 )
 
-const subjectColumns = `request_id, tenant_id, coalesce(subject, '') AS subject, subject_sha256, reason, requested_by, requested_at, due_by,
+const subjectColumns = `request_id, tenant_id, coalesce(subject, '') AS subject, content_sha256, reason, requested_by, requested_at, due_by,
 	coalesce(idempotency_key, '') AS key, status, document, ended_at`
 
 // OpenSubjectErasure stores a request; false when its tenant is unknown or gone, or when the key was used before.
 func OpenSubjectErasure(ctx context.Context, q pg.Querier, s SubjectErasure) (opened bool, err error) {
-	tag, err := q.Exec(ctx, `INSERT INTO subject_erasures (request_id, tenant_id, subject, subject_sha256, reason, requested_by,
+	tag, err := q.Exec(ctx, `INSERT INTO subject_erasures (request_id, tenant_id, subject, content_sha256, reason, requested_by,
 			requested_at, due_by, idempotency_key)
 		SELECT $1, $2, $3, $4, $5, $6, $7, $8, nullif($9, '')
 		WHERE EXISTS (SELECT FROM chains WHERE tenant_id = $2) AND NOT EXISTS (SELECT FROM gone WHERE tenant_id = $2)
 		ON CONFLICT DO NOTHING`,
-		s.RequestID, s.TenantID, s.Subject, s.SubjectSHA256, s.Reason, s.RequestedBy, s.RequestedAt, s.DueBy, s.Key)
+		s.RequestID, s.TenantID, s.Subject, s.ContentSHA256, s.Reason, s.RequestedBy, s.RequestedAt, s.DueBy, s.Key)
 	if err != nil {
 		return false, wrap("store the request", s.RequestID, err)
 	}

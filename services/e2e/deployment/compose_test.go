@@ -55,8 +55,10 @@ func made(t *testing.T) map[string]string {
 // forPeople are the variables that make-env cannot know.
 func forPeople() map[string]string {
 	return map[string]string{
-		"DATAMAP_FILE": "deploy/datamap.example.yaml", "PLANS_FILE": "deploy/plans.example.yaml", "STRIPE_API_KEY": "sk_live_1", "STRIPE_WEBHOOK_SECRET": "whsec_1",
-		"SMTP_URL": "smtp://mailpit:1025", "TENURE_MAIL_FROM": "Tenure <tenure@example.com>",
+		"DATAMAP_FILE": "deploy/datamap.example.yaml", "PLANS_FILE": "deploy/plans.example.yaml",
+		"RETENTION_FILE": "deploy/retention.example.yaml", "CAMPAIGNS_FILE": "deploy/campaigns.example.yaml",
+		"STRIPE_API_KEY": "sk_live_1", "STRIPE_WEBHOOK_SECRET": "whsec_1",
+		"SMTP_URL": "smtp://mailpit:1025", "TENURE_MAIL_FROM": "Tenure <tenure@example.com>", "TENURE_SLACK_WEBHOOK": "https://chat.example.com/hook",
 		"TENURE_PUBLIC_URL": "https://tenure.example.com", "TENURE_S3_PUBLIC_URL": "https://files.example.com",
 	}
 }
@@ -94,7 +96,10 @@ func TestNothingStartsWithoutSecrets(t *testing.T) {
 
 	full := made(t)
 	maps.Copy(full, forPeople())
-	optional := []string{"TENURE_LOG_LEVEL", "TENURE_OIDC_ISSUER", "TENURE_OIDC_AUDIENCE", "TENURE_AUTH_KEY", "OTEL_EXPORTER_OTLP_ENDPOINT", "TENURE_OPERATOR_MAIL"}
+	optional := []string{
+		"TENURE_LOG_LEVEL", "TENURE_OIDC_ISSUER", "TENURE_OIDC_AUDIENCE", "TENURE_AUTH_KEY", "OTEL_EXPORTER_OTLP_ENDPOINT",
+		"TENURE_OPERATOR_MAIL", "TENURE_SLACK_WEBHOOK", "TENURE_EGRESS_ALLOW",
+	}
 	for name := range variables {
 		without := maps.Clone(full)
 		without[name] = ""

@@ -29,7 +29,7 @@ import (
 // TestDeployment runs what docker-compose.yml describes, and drives tenants through their lives there.
 func TestDeployment(t *testing.T) {
 	w := newWorld(t)
-	c := client.New(w.public.URL, w.token(t))
+	c := client.New(w.public.URL, w.token(t, "ann"))
 	saas := w.joinSaaS(t)
 
 	t.Run("every route is public, at the service that has it", w.testRoutes)
@@ -42,12 +42,12 @@ func TestDeployment(t *testing.T) {
 	t.Run("the bus comes back from the logs", func(t *testing.T) { w.testRestore(t, c) })
 }
 
-// token is an operator's, of the key that is in .env.
-func (w *world) token(t *testing.T) string {
+// token is the one of an operator, of the key that is in .env.
+func (w *world) token(t *testing.T, operator string) string {
 	t.Helper()
 	key, err := auth.ParseKey(w.variables["TENURE_AUTH_KEY"])
 	require.NoError(t, err)
-	token, err := key.Mint(auth.Principal{Kind: auth.Operator, Subject: "test"}, time.Hour)
+	token, err := key.Mint(auth.Principal{Kind: auth.Operator, Subject: operator}, time.Hour)
 	require.NoError(t, err)
 	return token
 }
@@ -85,7 +85,7 @@ func (w *world) joinSaaS(t *testing.T) *saas {
 	running.Go(func() {
 		err := participant.Run(ctx, participant.Config{
 			Name: "saas", Conn: nc, Actions: map[string]participant.Handler{"provision": act, "erase": act, "verify": act},
-			ControlURL: w.public.URL, Token: w.token(t), Registered: func() { close(registered) },
+			ControlURL: w.public.URL, Token: w.token(t, "saas"), Registered: func() { close(registered) },
 		})
 		if err != nil {
 			t.Errorf("participant: %v", err)
@@ -147,7 +147,10 @@ func (w *world) testLife(t *testing.T, c *client.Client, s *saas) {
 		return err == nil && found.Status == "completed"
 	})
 
-	_, err = c.Delete(ctx, "acme", client.Delete{Reason: "test"})
+	asked, err := c.Delete(ctx, "acme", client.Delete{Reason: "test"})
+	require.NoError(t, err)
+	require.NotNil(t, asked.Approval, "the retention policy wants a second operator")
+	_, err = client.New(w.public.URL, w.token(t, "bob")).Approve(ctx, "acme", asked.Approval.ID, "")
 	require.NoError(t, err)
 	w.waitState(t, c, "acme", "deleted")
 	require.True(t, s.did("erase") && s.did("verify"))

@@ -21,7 +21,11 @@ var optional = map[string]string{
 	"TENURE_OIDC_ISSUER":                 "one of it and TENURE_AUTH_KEY",
 	"TENURE_OIDC_AUDIENCE":               "goes with the issuer",
 	"TENURE_PLANS":                       "without, the default plans",
+	"TENURE_RETENTION_POLICY":            "without, the default policy",
+	"TENURE_CAMPAIGNS":                   "without, nobody is asked to come back",
+	"TENURE_EGRESS_ALLOW":                "without, the public internet alone",
 	"TENURE_OPERATOR_MAIL":               "without, nobody is told",
+	"TENURE_SLACK_WEBHOOK":               "without, nobody is told there",
 	"TENURE_LOG_FORMAT":                  "json in production",
 	"OTEL_EXPORTER_OTLP_ENDPOINT":        "without, no traces are made",
 	"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "overrules the endpoint",
@@ -150,7 +154,7 @@ func TestEverySettingIsSet(t *testing.T) {
 
 // TestSecretsAreFiles holds that no secret stands in a service's environment, where every child and crash report has it.
 func TestSecretsAreFiles(t *testing.T) {
-	secret := regexp.MustCompile(`(PASSWORD|SECRET|SECRET_ACCESS_KEY|API_KEY|VAULT_KEY|SIGNING_KEY|AUTH_KEY|DATABASE_URL|NATS_URL|SMTP_URL)$`)
+	secret := regexp.MustCompile(`(PASSWORD|SECRET|SECRET_ACCESS_KEY|API_KEY|VAULT_KEY|SIGNING_KEY|AUTH_KEY|DATABASE_URL|NATS_URL|SMTP_URL|SLACK_WEBHOOK)$`)
 	p := project(t, nil)
 	for _, service := range tenure {
 		for name := range settings(p.Services[service]) {

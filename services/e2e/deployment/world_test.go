@@ -80,7 +80,7 @@ func newWorld(t *testing.T) *world {
 	maps.Copy(w.variables, forPeople())
 	maps.Copy(w.variables, map[string]string{
 		"DATAMAP_FILE": datamap, "PLANS_FILE": planFile, "S3_ACCESS_KEY": store.AccessKey, "S3_SECRET_KEY": store.SecretKey,
-		"TENURE_S3_PUBLIC_URL": store.Endpoint, "SMTP_URL": "smtp://" + startMail(t, w.letters),
+		"TENURE_S3_PUBLIC_URL": store.Endpoint, "TENURE_SLACK_WEBHOOK": "http://127.0.0.1:1", "SMTP_URL": "smtp://" + startMail(t, w.letters),
 	})
 	w.project = project(t, w.variables)
 	w.startNATS(t)

@@ -4,23 +4,23 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"tenure/services/connectors/s3"
 	"tenure/services/connectors/s3/s3test"
+	"tenure/services/export/internal/archive"
 	"tenure/services/export/internal/blob"
 	"tenure/shared/fault"
+	"tenure/shared/testkit"
 )
 
 // archives are a store and the way past it.
@@ -50,13 +50,51 @@ func (a archives) left(t *testing.T) int64 {
 	return counts.Total()
 }
 
-func (a archives) upload(t *testing.T, key string, content []byte) blob.Object {
+// upload makes an object of parts of 5 MiB, the least that S3 takes.
+func (a archives) upload(t *testing.T, key string, content []byte) {
 	t.Helper()
-	sent, err := a.Upload(t.Context(), key, iotest.HalfReader(bytes.NewReader(content)))
+	u := a.begin(t, key)
+	var parts []archive.Part
+	for part := range slices.Chunk(content, archive.LeastPart) {
+		parts = append(parts, a.put(t, u, int32(len(parts)+1), part))
+	}
+	if err := u.Complete(t.Context(), parts); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (a archives) begin(t *testing.T, key string) *blob.Upload {
+	t.Helper()
+	u, err := a.Begin(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sent
+	return u
+}
+
+func (a archives) put(t *testing.T, u *blob.Upload, number int32, body []byte) archive.Part {
+	t.Helper()
+	part, err := u.Put(t.Context(), number, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return part
+}
+
+// read is the whole object.
+func (a archives) read(t *testing.T, key string) []byte {
+	t.Helper()
+	object, err := a.Stat(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := object.Stream(t.Context())
+	defer stream.Close()
+	all, err := io.ReadAll(stream)
+	if err != nil || int64(len(all)) != object.Size {
+		t.Fatalf("read %d of %d bytes: %v", len(all), object.Size, err)
+	}
+	return all
 }
 
 func random(t *testing.T, n int) []byte {
@@ -70,18 +108,128 @@ func random(t *testing.T, n int) []byte {
 
 func TestRoundTrip(t *testing.T) {
 	a := newArchives(t)
-	for name, size := range map[string]int{"one part": 1000, "three parts": 20 << 20} {
+	for name, size := range map[string]int{"one part": 1000, "three parts": 12 << 20} {
 		t.Run(name, func(t *testing.T) {
 			key, content := blob.Key("acme", "exp_1"), random(t, size)
-			sum := sha256.Sum256(content)
-			want := blob.Object{Bytes: int64(size), SHA256: hex.EncodeToString(sum[:])}
-			if sent := a.upload(t, key, content); sent != want {
-				t.Errorf("sent %+v, not %+v", sent, want)
+			a.upload(t, key, content)
+			if !bytes.Equal(a.read(t, key), content) {
+				t.Error("it is not what was uploaded")
 			}
-			if found, err := a.Read(t.Context(), key); err != nil || found != want {
-				t.Errorf("found %+v, %v, not %+v", found, err, want)
+			object, err := a.Stat(t.Context(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if size < 1<<20 { // it reads byte by byte
+				if err := iotest.TestReader(io.NewSectionReader(object.At(t.Context()), 0, object.Size), content); err != nil {
+					t.Error(err)
+				}
+			}
+			middle := make([]byte, 100)
+			if n, err := object.At(t.Context()).ReadAt(middle, int64(size)/2); err != nil || !bytes.Equal(middle, content[size/2:size/2+n]) {
+				t.Errorf("the middle is %x, %v", middle[:n], err)
 			}
 		})
+	}
+}
+
+// TestPartsInAnyOrder uploads with gaps between the numbers, the last first, one part twice, and one that is not wanted in the end.
+func TestPartsInAnyOrder(t *testing.T) {
+	a := newArchives(t)
+	key := blob.Key("acme", "exp_1")
+	first, second, end := random(t, archive.LeastPart), random(t, archive.LeastPart+7), random(t, 100)
+	begun := a.begin(t, key)
+	again := a.Upload(key, begun.ID()) // as another process goes on with it
+	last := a.put(t, begun, 9901, end)
+	a.put(t, begun, 17, random(t, archive.LeastPart))
+	two := a.put(t, again, 17, second)
+	a.put(t, begun, 30, random(t, archive.LeastPart))
+	one := a.put(t, again, 3, first)
+	if err := again.Complete(t.Context(), []archive.Part{one, two, last}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a.read(t, key), slices.Concat(first, second, end)) {
+		t.Error("the object is not the parts that were named")
+	}
+	if n := a.left(t); n != 1 {
+		t.Errorf("%d objects and uploads are left", n)
+	}
+}
+
+// TestAPartThatSomebodyReplaced is what a former holder of a job does who wakes up late: no object has his part.
+func TestAPartThatSomebodyReplaced(t *testing.T) {
+	a := newArchives(t)
+	u := a.begin(t, blob.Key("acme", "exp_1"))
+	mine := a.put(t, u, 1, []byte("mine"))
+	a.put(t, u, 1, []byte("his!"))
+	if err := u.Complete(t.Context(), []archive.Part{mine}); !errors.Is(err, blob.ErrOtherParts) {
+		t.Errorf("completing answers %v", err)
+	}
+	if _, err := a.Stat(t.Context(), blob.Key("acme", "exp_1")); !errors.Is(err, blob.ErrNoObject) {
+		t.Errorf("finding it answers %v", err)
+	}
+}
+
+func TestAnUploadThatIsGone(t *testing.T) {
+	a := newArchives(t)
+	u := a.begin(t, blob.Key("acme", "exp_1"))
+	part := a.put(t, u, 1, []byte("content"))
+	for range 2 { // the second time it is gone already
+		if err := u.Abort(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := u.Put(t.Context(), 2, []byte("content")); !errors.Is(err, blob.ErrNoUpload) {
+		t.Errorf("a part more answers %v", err)
+	}
+	if err := u.Complete(t.Context(), []archive.Part{part}); !errors.Is(err, blob.ErrNoUpload) {
+		t.Errorf("completing answers %v", err)
+	}
+	if n := a.left(t); n != 0 {
+		t.Errorf("%d objects and uploads are left", n)
+	}
+}
+
+// TestAConnectionThatBreaks cuts the connection while an object is read: the reading goes on where it was.
+func TestAConnectionThatBreaks(t *testing.T) {
+	a := newArchives(t)
+	key, content := blob.Key("acme", "exp_1"), random(t, 12<<20)
+	a.upload(t, key, content)
+	server := s3test.Settings(t)
+	proxy, endpoint := testkit.ProxyURL(t, server.Endpoint)
+	server.Endpoint = endpoint
+	store, err := blob.Open(t.Context(), blob.Settings{Server: server, Bucket: a.bucket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	object, err := store.Stat(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := object.Stream(t.Context())
+	defer stream.Close()
+	read := make([]byte, 1<<20)
+	if _, err := io.ReadFull(stream, read); err != nil {
+		t.Fatal(err)
+	}
+	proxy.Cut()
+	rest, err := io.ReadAll(stream)
+	if err != nil || !bytes.Equal(append(read, rest...), content) {
+		t.Errorf("%d bytes were read: %v", len(read)+len(rest), err)
+	}
+}
+
+// TestAnObjectThatIsReplaced while it is read is not two objects in one.
+func TestAnObjectThatIsReplaced(t *testing.T) {
+	a := newArchives(t)
+	key := blob.Key("acme", "exp_1")
+	a.upload(t, key, []byte("content"))
+	object, err := a.Stat(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.upload(t, key, []byte("another"))
+	if all, err := io.ReadAll(object.Stream(t.Context())); err == nil {
+		t.Errorf("it reads %q", all)
 	}
 }
 
@@ -140,41 +288,6 @@ func TestPublicEndpoint(t *testing.T) {
 	}
 }
 
-func TestAFailedUploadLeavesNothing(t *testing.T) {
-	errBroken := errors.New("the rows end here")
-	for name, body := range map[string]io.Reader{
-		"at once":         iotest.ErrReader(errBroken),
-		"in the first MB": io.MultiReader(bytes.NewReader(random(t, 1<<20)), iotest.ErrReader(errBroken)),
-		"in a later part": io.MultiReader(bytes.NewReader(random(t, 20<<20)), iotest.ErrReader(errBroken)),
-	} {
-		t.Run(name, func(t *testing.T) {
-			a := newArchives(t)
-			if _, err := a.Upload(t.Context(), blob.Key("acme", "exp_1"), body); err == nil {
-				t.Error("it is taken for whole")
-			}
-			if n := a.left(t); n != 0 {
-				t.Errorf("%d objects and uploads are left", n)
-			}
-		})
-	}
-	t.Run("cancelled", func(t *testing.T) {
-		a := newArchives(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		stopping := readerFunc(func([]byte) (int, error) { cancel(); return 0, ctx.Err() })
-		body := io.MultiReader(bytes.NewReader(random(t, 20<<20)), stopping)
-		if _, err := a.Upload(ctx, blob.Key("acme", "exp_1"), body); err == nil {
-			t.Error("it is taken for whole")
-		}
-		if n := a.left(t); n != 0 {
-			t.Errorf("%d objects and uploads are left", n)
-		}
-	})
-}
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
 func TestRemove(t *testing.T) {
 	a := newArchives(t)
 	for _, key := range []string{blob.Key("acme", "exp_1"), blob.Key("acme", "exp_2"), blob.Key("acme-2", "exp_3")} {
@@ -200,24 +313,24 @@ func TestRemove(t *testing.T) {
 
 func TestAbortUploads(t *testing.T) {
 	a := newArchives(t)
-	dead, live := blob.Key("acme", "dead"), blob.Key("acme", "live")
-	for _, key := range []string{dead, live} {
-		_, err := a.client.CreateMultipartUpload(t.Context(), &awss3.CreateMultipartUploadInput{Bucket: &a.bucket, Key: aws.String(key)})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	err := a.AbortUploads(t.Context(), func(exportIDs []string) (map[string]bool, error) {
-		if len(exportIDs) != 2 {
+	live, other := a.begin(t, blob.Key("acme", "live")), a.begin(t, blob.Key("acme", "live"))
+	beginning, dead := a.begin(t, blob.Key("acme", "beginning")), a.begin(t, blob.Key("acme", "dead"))
+	err := a.AbortUploads(t.Context(), func(exportIDs []string) (map[string]string, error) {
+		if len(exportIDs) != 4 {
 			t.Errorf("the uploads are of %q", exportIDs)
 		}
-		return map[string]bool{"live": true}, nil
+		return map[string]string{"live": live.ID(), "beginning": ""}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := a.left(t); n != 1 {
-		t.Errorf("%d uploads are left, not the live one", n)
+	for _, u := range []*blob.Upload{live, beginning} {
+		a.put(t, u, 1, []byte("content"))
+	}
+	for _, u := range []*blob.Upload{other, dead} {
+		if _, err := u.Put(t.Context(), 1, []byte("content")); !errors.Is(err, blob.ErrNoUpload) {
+			t.Errorf("an orphan takes a part: %v", err)
+		}
 	}
 }
 
@@ -228,8 +341,10 @@ func TestAServerThatIsDownIsWaitedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = store.Upload(t.Context(), blob.Key("acme", "exp_1"), strings.NewReader("content"))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err = store.Begin(ctx, blob.Key("acme", "exp_1"))
 	if _, wait := fault.Delay(err); !wait {
-		t.Errorf("Upload answers %v, which does not say to wait", err)
+		t.Errorf("Begin answers %v, which does not say to wait", err)
 	}
 }

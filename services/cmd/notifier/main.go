@@ -1,8 +1,9 @@
-// Command notifier mails people what happens to their tenants.
+// Command notifier tells people and tenants' systems what happens to their tenants, and wins tenants back.
 package main
 
 import (
 	"os"
+	_ "time/tzdata" // campaigns have quiet hours in tenants' time zones, and the image has no zones of its own
 
 	"tenure/services/notifier"
 	"tenure/shared/runner"

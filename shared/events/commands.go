@@ -159,8 +159,11 @@ func (*CancelDeletion) EventType() string { return "tenure.command.cancel_deleti
 type Reactivate struct {
 	Plan string `json:"plan,omitempty" jsonschema:"maxLength=64"`
 	// RestoreData is true when it is absent.
-	RestoreData *bool  `json:"restore_data,omitempty"`
-	Reason      string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
+	RestoreData *bool `json:"restore_data,omitempty"`
+	// Coupon is the id of one at Stripe, for what the tenant comes back to. It is an offer of yours: a tenant cannot name one
+	// by its own token.
+	Coupon string `json:"coupon,omitempty" jsonschema:"maxLength=64"`
+	Reason string `json:"reason,omitempty" jsonschema:"maxLength=1000"`
 	// PlanHash is what a preview answered, as in Upgrade.
 	PlanHash string `json:"plan_hash,omitempty" jsonschema:"maxLength=64"`
 }

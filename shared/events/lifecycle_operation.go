@@ -9,11 +9,13 @@ import (
 
 // OperationPlan is what a saga means to do, written down before it begins.
 type OperationPlan struct {
-	ID       string     `json:"id"`
-	Kind     string     `json:"kind" jsonschema:"enum=provision,enum=upgrade,enum=downgrade,enum=reactivate,enum=purge"`
-	FromPlan string     `json:"from_plan,omitempty"`
-	ToPlan   string     `json:"to_plan,omitempty"`
-	Steps    []StepPlan `json:"steps,omitempty"`
+	ID       string `json:"id"`
+	Kind     string `json:"kind" jsonschema:"enum=provision,enum=upgrade,enum=downgrade,enum=reactivate,enum=purge"`
+	FromPlan string `json:"from_plan,omitempty"`
+	ToPlan   string `json:"to_plan,omitempty"`
+	// Coupon is of a return alone: what was offered for it.
+	Coupon string     `json:"coupon,omitempty"`
+	Steps  []StepPlan `json:"steps,omitempty"`
 }
 
 // StepPlan is one action of one participant. Steps of one phase run side by side, phases one after another.
@@ -44,6 +46,8 @@ type StepRequest struct {
 	ToPlan     string `json:"to_plan,omitempty"`
 	// RestoreData is set in reactivations alone: whether the old data comes back or is erased.
 	RestoreData *bool `json:"restore_data,omitempty"`
+	// Coupon is set where a tenant comes back with an offer: Stripe's id of it, for the step bill.
+	Coupon string `json:"coupon,omitempty"`
 	// Since and Include are set in exports alone. What did not change after Since may be left out, and so may every kind that
 	// Include does not name; an empty Include names all.
 	Since      *time.Time `json:"since,omitempty"`

@@ -17,6 +17,10 @@ type QuoteRequest struct {
 	AtPeriodEnd bool `json:"at_period_end,omitempty"`
 	// Cancel: nothing is to be paid any more after the change, as when a tenant is deleted.
 	Cancel bool `json:"cancel,omitempty"`
+	// Stays: the tenant comes back, so that an end of its subscription that is ahead does not come.
+	Stays bool `json:"stays,omitempty"`
+	// Coupon is the id of one at Stripe that the tenant would come back with.
+	Coupon string `json:"coupon,omitempty"`
 }
 
 // Quote is Stripe's answer, in cents.

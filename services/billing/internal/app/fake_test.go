@@ -43,6 +43,9 @@ func newFakeStripe() *fakeStripe {
 	return &fakeStripe{catalogue: plans.Default(), answered: map[string]any{}}
 }
 
+// goodCoupon is the one that the fake takes.
+const goodCoupon = "BACK50"
+
 var errAway = errors.New("no answer")
 
 // call replays what the key was answered with, or does it.
@@ -150,11 +153,15 @@ func (f *fakeStripe) Subscriptions(_ context.Context, customerID string) (out []
 
 func (f *fakeStripe) Subscribe(_ context.Context, key string, n app.NewSubscription) (plan.Subscription, error) {
 	return call(f, key, func() (plan.Subscription, error) {
-		if f.decline && n.MustPay {
+		switch {
+		case f.decline && n.MustPay:
 			return plan.Subscription{}, &app.Refused{Reason: "Your card was declined."}
+		case n.Coupon != "" && n.Coupon != goodCoupon:
+			return plan.Subscription{}, &app.Refused{Reason: "no such coupon"}
 		}
 		s := plan.Subscription{
-			ID: "sub_" + strconv.Itoa(len(f.subs)+1), ItemID: "si", CustomerID: n.CustomerID, Plan: n.Plan, Status: plan.Active,
+			Coupon: n.Coupon,
+			ID:     "sub_" + strconv.Itoa(len(f.subs)+1), ItemID: "si", CustomerID: n.CustomerID, Plan: n.Plan, Status: plan.Active,
 			Created: time.Unix(int64(len(f.subs)), 0), CurrentPeriodEnd: time.Unix(1769904000, 0).UTC(),
 		}
 		switch {
@@ -184,6 +191,26 @@ func (f *fakeStripe) ChangePlan(_ context.Context, key string, s plan.Subscripti
 			}
 			live.Plan = to
 		})
+	})
+}
+
+// CheckCoupon knows one coupon, which counts for nothing here: what it takes off is the simulator's to show.
+func (f *fakeStripe) CheckCoupon(_ context.Context, coupon string) error {
+	if coupon != goodCoupon {
+		return &app.Refused{Reason: "no such coupon"}
+	}
+	return nil
+}
+
+func (f *fakeStripe) Redeem(_ context.Context, key, id, coupon, by string) (plan.Subscription, error) {
+	return call(f, key, func() (plan.Subscription, error) {
+		return f.update(id, func(s *plan.Subscription) { s.Coupon, s.RedeemedBy = coupon, by })
+	})
+}
+
+func (f *fakeStripe) Forfeit(_ context.Context, key, id string) (plan.Subscription, error) {
+	return call(f, key, func() (plan.Subscription, error) {
+		return f.update(id, func(s *plan.Subscription) { s.Coupon = "" })
 	})
 }
 

@@ -20,5 +20,6 @@ func (a *App) Quote(ctx context.Context, q query.QuoteRequest) (query.Quote, err
 	}
 	return a.stripe.Quote(ctx, plan.QuoteOf{
 		CustomerID: account.CustomerID, Subscription: plan.Main(live), Plan: q.Plan, AtPeriodEnd: q.AtPeriodEnd, Cancel: q.Cancel,
+		Stays: q.Stays, Coupon: q.Coupon,
 	})
 }

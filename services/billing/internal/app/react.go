@@ -113,7 +113,7 @@ func (a *App) signUp(ctx context.Context, e events.Event, p *events.TenantRegist
 	}
 	return a.carryOut(ctx, request{
 		cause: e, id: e.ID, account: account, plan: p.Plan, trialEnd: p.TrialEndsAt, trialDays: p.TrialDays,
-		changes: a.leadTo(p.Plan),
+		changes: a.leadTo(p.Plan, ""),
 	})
 }
 

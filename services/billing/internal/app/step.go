@@ -57,15 +57,16 @@ func (a *App) bill(ctx context.Context, e events.Event, s *events.StepRequested)
 		r.account.Ended = false
 		// Whoever goes down need not be paid up: what is owed stays owed, and would only grow on the higher plan.
 		r.mustPay = !target.Free() && s.Operation != opDowngrade
-		r.changes = a.leadTo(s.ToPlan)
+		r.coupon = s.Coupon
+		r.changes = a.leadTo(s.ToPlan, s.Coupon)
 	}
 	return a.carryOut(ctx, r)
 }
 
-// leadTo plans what leads to the plan called name, now.
-func (a *App) leadTo(name string) planner {
+// leadTo plans what leads to the plan called name, now. coupon is what a tenant was offered to come back; "" is nothing.
+func (a *App) leadTo(name, coupon string) planner {
 	return func(main *plan.Subscription, _ plan.Belief) []plan.Change {
-		return plan.Changes(a.catalogue, main, name)
+		return plan.Return(a.catalogue, main, name, coupon)
 	}
 }
 
@@ -81,7 +82,7 @@ func (a *App) takeBack(ctx context.Context, r *request) error {
 		return err
 	}
 	if found {
-		r.giveBack, r.since, r.plan = true, done.InvoiceBefore, done.FromPlan
+		r.giveBack, r.since, r.plan, r.coupon = true, done.InvoiceBefore, done.FromPlan, done.Coupon
 	}
 	r.changes = only(plan.Undo(done.Changes)...)
 	return nil

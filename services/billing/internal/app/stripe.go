@@ -30,6 +30,13 @@ type Stripe interface {
 	Schedule(ctx context.Context, key string, s plan.Subscription, to string) (plan.Subscription, error)
 	// Unschedule leaves the subscription as it is now. A schedule that is over already is fine.
 	Unschedule(ctx context.Context, key string, s plan.Subscription) (plan.Subscription, error)
+	// CheckCoupon answers a *Refused for a coupon that is unknown, used up or expired.
+	CheckCoupon(ctx context.Context, coupon string) error
+	// Redeem puts a coupon on the subscription, in the place of one that is there; by is noted beside it. It refuses what
+	// CheckCoupon does.
+	Redeem(ctx context.Context, key, subscriptionID, coupon, by string) (plan.Subscription, error)
+	// Forfeit takes the coupon off the subscription.
+	Forfeit(ctx context.Context, key, subscriptionID string) (plan.Subscription, error)
 	CancelAtPeriodEnd(ctx context.Context, key, subscriptionID string, cancel bool) (plan.Subscription, error)
 	// Cancel ends the subscription now; credit gives the unused time to the customer's balance.
 	Cancel(ctx context.Context, subscriptionID string, credit bool) (plan.Subscription, error)
@@ -62,6 +69,8 @@ type NewSubscription struct {
 	TrialDays int
 	// MustPay: a declined card leaves no subscription. Without it the subscription waits for its first payment.
 	MustPay bool
+	// Coupon is Stripe's id of one; a *Refused when it is not good.
+	Coupon string
 }
 
 // Refused says that Stripe, or what is live there, does not allow a change. Reason is for people.

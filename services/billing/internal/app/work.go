@@ -23,6 +23,7 @@ type request struct {
 	account   store.Account
 	fromPlan  string
 	plan      string
+	coupon    string // of a tenant that comes back
 	trialEnd  *time.Time
 	trialDays int
 	// mustPay: a declined card leaves no new subscription, and an overdue one fails the request.
@@ -100,6 +101,7 @@ func (a *App) begin(ctx context.Context, r request, main *plan.Subscription) (st
 	w := store.Work{
 		Tenant: r.cause.Subject, ID: r.id, OperationID: r.operation, Generation: r.account.Generation, FromPlan: r.fromPlan,
 		Plan: r.plan, Changes: r.changes(main, r.account.Belief), GiveBack: r.giveBack, InvoiceBefore: r.since,
+		Coupon: r.coupon,
 	}
 	if main != nil {
 		w.SubscriptionID = main.ID
@@ -117,6 +119,9 @@ func (a *App) begin(ctx context.Context, r request, main *plan.Subscription) (st
 func (a *App) work(ctx context.Context, r *request, w store.Work, live []plan.Subscription) ([]plan.Subscription, error) {
 	if _, known := a.catalogue.Find(w.Plan); !known && w.Plan != "" {
 		return live, &Refused{fmt.Sprintf("plan %q is not in billing's catalogue: add it there and try again", w.Plan)}
+	}
+	if err := a.checkCoupon(ctx, w, plan.Main(live)); err != nil {
+		return live, err
 	}
 	var err error
 	for _, change := range w.Changes {
@@ -136,6 +141,15 @@ func (a *App) work(ctx context.Context, r *request, w store.Work, live []plan.Su
 		return live, &Refused{fmt.Sprintf("the subscription is %s: pay its open invoice and try again", main.Status)}
 	}
 	return live, nil
+}
+
+// checkCoupon refuses a coupon that is to be redeemed last before anything is charged. One that this work has redeemed may be
+// used up by that.
+func (a *App) checkCoupon(ctx context.Context, w store.Work, main *plan.Subscription) error {
+	if main == nil || main.RedeemedBy == w.ID || !slices.Contains(w.Changes, plan.Redeem) {
+		return nil
+	}
+	return a.stripe.CheckCoupon(ctx, w.Coupon)
 }
 
 // settle sorts an error of the work: a refusal is its outcome, anything else leaves it to be tried again.
@@ -167,6 +181,10 @@ func (a *App) apply(ctx context.Context, r *request, w store.Work, change plan.C
 		s, err = a.stripe.CancelAtPeriodEnd(ctx, key, main.ID, true)
 	case change == plan.Resume && main.CancelAtPeriodEnd:
 		s, err = a.stripe.CancelAtPeriodEnd(ctx, key, main.ID, false)
+	case change == plan.Redeem && main.RedeemedBy != w.ID:
+		s, err = a.stripe.Redeem(ctx, key, main.ID, w.Coupon, w.ID)
+	case change == plan.Forfeit && main.Coupon == w.Coupon:
+		s, err = a.stripe.Forfeit(ctx, key, main.ID)
 	case change == plan.Schedule && main.Plan != w.Plan && main.Pending() != w.Plan:
 		s, err = a.stripe.Schedule(ctx, key, *main, w.Plan)
 	case change == plan.Unschedule && main.ScheduleID != "":
@@ -189,7 +207,7 @@ func (a *App) applyToNone(ctx context.Context, r *request, w store.Work, change 
 		return a.subscribe(ctx, r, w)
 	case plan.End: // add-ons may be there
 		return a.end(ctx, r, live)
-	case plan.Raise, plan.Lower, plan.Resume:
+	case plan.Raise, plan.Lower, plan.Resume, plan.Redeem:
 		if !w.GiveBack { // on the way back there is nothing to be taken back any more
 			return live, &Refused{"the subscription has ended meanwhile"}
 		}
@@ -212,7 +230,7 @@ func (a *App) subscribe(ctx context.Context, r *request, w store.Work) ([]plan.S
 	}
 	s, err := a.stripe.Subscribe(ctx, w.Key(string(plan.Subscribe)), NewSubscription{
 		CustomerID: r.account.CustomerID, Tenant: w.Tenant, Generation: w.Generation, Plan: w.Plan,
-		TrialEnd: r.trialEnd, TrialDays: r.trialDays, MustPay: r.mustPay,
+		TrialEnd: r.trialEnd, TrialDays: r.trialDays, MustPay: r.mustPay, Coupon: w.Coupon,
 	})
 	if err != nil {
 		return nil, err

@@ -31,6 +31,10 @@ const (
 	Retire Change = "retire"
 	// Resume takes Retire back.
 	Resume Change = "resume"
+	// Redeem puts the coupon that a tenant comes back with on its subscription: it counts from the next renewal on.
+	Redeem Change = "redeem"
+	// Forfeit takes Redeem back.
+	Forfeit Change = "forfeit"
 	// End cancels whatever the customer has, now.
 	End Change = "end"
 )
@@ -69,8 +73,19 @@ func Changes(catalogue plans.Catalogue, main *Subscription, to string) []Change 
 	return out
 }
 
+// Return lists what leads a tenant that comes back to the plan called to, as Changes does, with a coupon unless that is
+// empty. A new subscription is made with it. One that is there gets it last: one that counts once would else be spent on
+// what is left of the period.
+func Return(catalogue plans.Catalogue, main *Subscription, to, coupon string) []Change {
+	changes := Changes(catalogue, main, to)
+	if target, ok := catalogue.Find(to); coupon == "" || main == nil || !ok || target.Free() {
+		return changes
+	}
+	return append(changes, Redeem)
+}
+
 var opposite = map[Change]Change{
-	Subscribe: End, Raise: Swap, Lower: Swap, Swap: Swap, Retire: Resume, Resume: Retire,
+	Subscribe: End, Raise: Swap, Lower: Swap, Swap: Swap, Retire: Resume, Resume: Retire, Redeem: Forfeit,
 }
 
 // Undo lists what takes changes back, the last one first. The money they moved is given back apart from it. A schedule

@@ -46,11 +46,34 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+func TestAReturnWithACoupon(t *testing.T) {
+	starter := with(live("active"), func(s *plan.Subscription) { s.Plan = "starter" })
+	leaving := with(starter, func(s *plan.Subscription) { s.CancelAtPeriodEnd = true })
+	for _, tt := range []struct {
+		name       string
+		main       *plan.Subscription
+		to, coupon string
+		want       []plan.Change
+	}{
+		{"a new subscription is made with it", nil, "starter", "BACK50", []plan.Change{plan.Subscribe}},
+		{"nothing else changes", &starter, "starter", "BACK50", []plan.Change{plan.Redeem}},
+		{"when the plan is changed", &leaving, "professional", "BACK50", []plan.Change{plan.Resume, plan.Raise, plan.Redeem}},
+		{"without one", &leaving, "professional", "", []plan.Change{plan.Resume, plan.Raise}},
+		{"for nothing", &starter, "free", "BACK50", []plan.Change{plan.Retire}},
+		{"to a plan that is not there", &starter, "gold", "BACK50", nil},
+	} {
+		if got := plan.Return(plans.Default(), tt.main, tt.to, tt.coupon); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestUndo(t *testing.T) {
 	tests := []struct{ done, want []plan.Change }{
 		{nil, nil},
 		{[]plan.Change{plan.Subscribe}, []plan.Change{plan.End}},
 		{[]plan.Change{plan.Resume, plan.Raise}, []plan.Change{plan.Swap, plan.Retire}},
+		{[]plan.Change{plan.Resume, plan.Raise, plan.Redeem}, []plan.Change{plan.Forfeit, plan.Swap, plan.Retire}},
 		{[]plan.Change{plan.Lower}, []plan.Change{plan.Swap}},
 		{[]plan.Change{plan.Unschedule, plan.Lower}, []plan.Change{plan.Swap}},
 		{[]plan.Change{plan.Retire}, []plan.Change{plan.Resume}},

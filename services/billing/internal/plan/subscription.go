@@ -46,6 +46,9 @@ type Subscription struct {
 	AddOnsOwed bool
 	// Usage is the metered items, by metric.
 	Usage map[string]string
+	// Coupon is at work on it, RedeemedBy the work that put the last one there, by the metadata.
+	Coupon     string
+	RedeemedBy string
 	// Tenant and Generation are whose it is, by its metadata, which a person may have edited.
 	Tenant     string
 	Generation int64
@@ -58,6 +61,8 @@ type QuoteOf struct {
 	Plan         string
 	AtPeriodEnd  bool // the change waits for the period's end
 	Cancel       bool // nothing is to be paid after the change
+	Stays        bool // an end that is ahead does not come
+	Coupon       string
 }
 
 // UsagePeriod is what was reported of a metered item in one billing period.

@@ -29,6 +29,8 @@ type Work struct {
 	// SubscriptionID and InvoiceBefore are the main subscription and its newest invoice before the work began.
 	SubscriptionID string
 	InvoiceBefore  string
+	// Coupon is what a tenant comes back with.
+	Coupon string
 
 	// Done, with a Failure or without: only the answer is left to be given again.
 	Done    bool
@@ -41,13 +43,13 @@ func (w Work) Key(call string) string {
 	return w.Tenant + "/" + strconv.FormatInt(w.Generation, 10) + "/" + w.ID + "/" + call + "/" + strconv.Itoa(w.try)
 }
 
-const workColumns = `tenant, id, operation_id, generation, from_plan, plan, changes, give_back, subscription_id, invoice_before,
+const workColumns = `tenant, id, operation_id, generation, from_plan, plan, changes, give_back, subscription_id, invoice_before, coupon,
 	try, done_at IS NOT NULL, failure`
 
 func scanWork(row pgx.Row) (Work, error) {
 	var w Work
 	err := row.Scan(&w.Tenant, &w.ID, &w.OperationID, &w.Generation, &w.FromPlan, &w.Plan, &w.Changes, &w.GiveBack,
-		&w.SubscriptionID, &w.InvoiceBefore, &w.try, &w.Done, &w.Failure)
+		&w.SubscriptionID, &w.InvoiceBefore, &w.Coupon, &w.try, &w.Done, &w.Failure)
 	return w, err
 }
 
@@ -59,12 +61,12 @@ func (s *Store) Begin(ctx context.Context, w Work) (Work, error) {
 		changes = []plan.Change{}
 	}
 	w, err := scanWork(s.db.QueryRow(ctx, `INSERT INTO works AS w (tenant, id, operation_id, generation, from_plan, plan, changes,
-			give_back, subscription_id, invoice_before) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+			give_back, subscription_id, invoice_before, coupon) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT (tenant, id) DO UPDATE SET
 			try = w.try + (w.tried_at < now() - interval '23 hours')::int,
 			tried_at = CASE WHEN w.tried_at < now() - interval '23 hours' THEN now() ELSE w.tried_at END
 		RETURNING `+workColumns,
-		w.Tenant, w.ID, w.OperationID, w.Generation, w.FromPlan, w.Plan, changes, w.GiveBack, w.SubscriptionID, w.InvoiceBefore))
+		w.Tenant, w.ID, w.OperationID, w.Generation, w.FromPlan, w.Plan, changes, w.GiveBack, w.SubscriptionID, w.InvoiceBefore, w.Coupon))
 	if err != nil {
 		return Work{}, fmt.Errorf("begin work: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/coupon"
 	"github.com/stripe/stripe-go/v76/customer"
 	"github.com/stripe/stripe-go/v76/customerbalancetransaction"
 	"github.com/stripe/stripe-go/v76/event"
@@ -24,10 +25,11 @@ import (
 	"tenure/shared/plans"
 )
 
-// Metadata on customers and subscriptions: whose they are.
+// Metadata on customers and subscriptions: whose they are, and on the latter which work has put a coupon there.
 const (
 	metaTenant     = "tenant_id"
 	metaGeneration = "generation"
+	metaRedeemedBy = "redeemed_by"
 )
 
 // callTimeout bounds one call. It is long: giving up on a call that charges leaves its outcome unknown.
@@ -64,6 +66,7 @@ type Client struct {
 	refunds       refund.Client
 	prices        price.Client
 	events        event.Client
+	coupons       coupon.Client
 
 	patience *patience
 
@@ -102,6 +105,7 @@ func New(cfg Config) *Client {
 		refunds:       refund.Client{B: b, Key: cfg.Key},
 		prices:        price.Client{B: b, Key: cfg.Key},
 		events:        event.Client{B: b, Key: cfg.Key},
+		coupons:       coupon.Client{B: b, Key: cfg.Key},
 		patience:      waiting,
 		priceIDs:      map[string]string{},
 	}

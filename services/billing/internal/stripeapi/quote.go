@@ -18,13 +18,17 @@ import (
 func (c *Client) Quote(ctx context.Context, q plan.QuoteOf) (query.Quote, error) {
 	target, ok := c.catalogue.Find(q.Plan)
 	s := q.Subscription
+	offered, err := c.offerOf(ctx, q.Coupon)
+	if err != nil {
+		return query.Quote{}, err
+	}
 	switch {
 	case !ok && !q.Cancel:
 		return query.Quote{}, fmt.Errorf("plan %q is not in the catalogue", q.Plan)
 	case s == nil && (q.Cancel || target.Free()):
 		return quoteOf(&stripe.Invoice{}), nil
 	case s == nil:
-		return c.quoteNew(ctx, q, target)
+		return c.quoteNew(ctx, q, target, offered)
 	case q.Cancel, target.Free() && q.AtPeriodEnd:
 		return c.quoteEnd(ctx, s)
 	case target.Free():
@@ -36,17 +40,21 @@ func (c *Client) Quote(ctx context.Context, q plan.QuoteOf) (query.Quote, error)
 		out.DueNowCents = movedBy(now)
 		return out, nil
 	case q.Plan == s.Plan:
-		return c.quoteNext(ctx, s, &stripe.InvoiceUpcomingParams{})
+		next := &stripe.InvoiceUpcomingParams{Coupon: offered.param()}
+		if s.CancelAtPeriodEnd && q.Stays {
+			next.SubscriptionCancelAtPeriodEnd = stripe.Bool(false)
+		}
+		return c.quoteNext(ctx, s, next)
 	}
-	return c.quoteChange(ctx, q, target)
+	return c.quoteChange(ctx, q, target, offered)
 }
 
 // quoteNew is the first invoice of a subscription that is not there yet. To a customer that Stripe does not know it costs
 // what the catalogue says.
-func (c *Client) quoteNew(ctx context.Context, q plan.QuoteOf, target plans.Plan) (query.Quote, error) {
+func (c *Client) quoteNew(ctx context.Context, q plan.QuoteOf, target plans.Plan, offered offer) (query.Quote, error) {
 	if q.CustomerID == "" {
 		return query.Quote{
-			Currency: plans.Currency, DueNowCents: target.Cents, NextCents: target.Cents,
+			Currency: plans.Currency, DueNowCents: offered.off(target.Cents), NextCents: offered.lasting().off(target.Cents),
 			Lines: []query.Line{{Description: target.Name, AmountCents: target.Cents}},
 		}, nil
 	}
@@ -56,13 +64,14 @@ func (c *Client) quoteNew(ctx context.Context, q plan.QuoteOf, target plans.Plan
 	}
 	first, err := c.preview(ctx, &stripe.InvoiceUpcomingParams{
 		Customer: stripe.String(q.CustomerID), SubscriptionItems: []*stripe.SubscriptionItemsParams{{Price: stripe.String(price)}},
+		Coupon: offered.param(),
 	})
 	if err != nil {
 		return query.Quote{}, err
 	}
 	out := quoteOf(first)
 	out.DueNowCents = first.AmountDue
-	out.NextCents = max(0, first.Total+balanceAfter(first))
+	out.NextCents = max(0, offered.lasting().off(first.Subtotal)+balanceAfter(first))
 	for _, line := range linesOf(first) {
 		if line.Period != nil && c.planOf(line.Price) == q.Plan {
 			out.NextAt = unix(line.Period.End)
@@ -71,21 +80,22 @@ func (c *Client) quoteNew(ctx context.Context, q plan.QuoteOf, target plans.Plan
 	return out, nil
 }
 
-// quoteChange is a move to another price: now, with the difference invoiced at once, or when the period ends.
-func (c *Client) quoteChange(ctx context.Context, q plan.QuoteOf, target plans.Plan) (query.Quote, error) {
+// quoteChange is a move to another price: now, with the difference invoiced at once, or when the period ends. An offer counts
+// from the renewal on.
+func (c *Client) quoteChange(ctx context.Context, q plan.QuoteOf, target plans.Plan, offered offer) (query.Quote, error) {
 	s := q.Subscription
 	price, err := c.priceOf(ctx, target.Name)
 	if err != nil {
 		return query.Quote{}, err
 	}
-	next, err := c.renewal(ctx, s, target, price)
+	next, err := c.renewal(ctx, s, target, price, offered)
 	if err != nil {
 		return query.Quote{}, err
 	}
 	if q.AtPeriodEnd || s.Status == plan.Trialing {
 		return nextOnly(s, next), nil
 	}
-	now, err := c.upcoming(ctx, s, changeTo(s, price, "always_invoice"))
+	now, err := c.upcoming(ctx, s, changeTo(s, price, "always_invoice", offer{}))
 	if err != nil {
 		return query.Quote{}, err
 	}
@@ -97,9 +107,9 @@ func (c *Client) quoteChange(ctx context.Context, q plan.QuoteOf, target plans.P
 
 // renewal previews the invoice at the period's end with another price. A schedule that leads elsewhere would show through,
 // although the change is to take its place: the plan's line is then exchanged by hand, or dropped for the plan that is none.
-func (c *Client) renewal(ctx context.Context, s *plan.Subscription, target plans.Plan, price string) (*stripe.Invoice, error) {
+func (c *Client) renewal(ctx context.Context, s *plan.Subscription, target plans.Plan, price string, offered offer) (*stripe.Invoice, error) {
 	if s.ScheduleID == "" {
-		return c.upcoming(ctx, s, changeTo(s, price, "none"))
+		return c.upcoming(ctx, s, changeTo(s, price, "none", offered))
 	}
 	next, err := c.upcoming(ctx, s, &stripe.InvoiceUpcomingParams{})
 	if err != nil || next.Lines == nil {
@@ -117,10 +127,11 @@ func (c *Client) renewal(ctx context.Context, s *plan.Subscription, target plans
 	return next, nil
 }
 
-func changeTo(s *plan.Subscription, price, proration string) *stripe.InvoiceUpcomingParams {
+func changeTo(s *plan.Subscription, price, proration string, offered offer) *stripe.InvoiceUpcomingParams {
 	return &stripe.InvoiceUpcomingParams{
 		SubscriptionItems:             []*stripe.SubscriptionItemsParams{{ID: stripe.String(s.ItemID), Price: stripe.String(price)}},
 		SubscriptionProrationBehavior: stripe.String(proration),
+		Coupon:                        offered.param(),
 	}
 }
 
@@ -129,7 +140,7 @@ func (c *Client) quoteEnd(ctx context.Context, s *plan.Subscription) (query.Quot
 	if s.ScheduleID == "" {
 		return c.quoteNext(ctx, s, &stripe.InvoiceUpcomingParams{SubscriptionCancelAtPeriodEnd: stripe.Bool(true)})
 	}
-	last, err := c.renewal(ctx, s, plans.Plan{}, "")
+	last, err := c.renewal(ctx, s, plans.Plan{}, "", offer{})
 	if err != nil {
 		return query.Quote{}, err
 	}

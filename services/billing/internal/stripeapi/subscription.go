@@ -57,6 +57,10 @@ func (c *Client) fromStripe(s *stripe.Subscription) plan.Subscription {
 		CurrentPeriodStart: time.Unix(s.CurrentPeriodStart, 0).UTC(),
 		CurrentPeriodEnd:   time.Unix(s.CurrentPeriodEnd, 0).UTC(),
 		Tenant:             s.Metadata[metaTenant],
+		RedeemedBy:         s.Metadata[metaRedeemedBy],
+	}
+	if s.Discount != nil && s.Discount.Coupon != nil {
+		out.Coupon = s.Discount.Coupon.ID
 	}
 	out.Generation, _ = strconv.ParseInt(s.Metadata[metaGeneration], 10, 64) // 0 when a person has spoilt it
 	if s.Customer != nil {
@@ -111,12 +115,18 @@ func (c *Client) Subscribe(ctx context.Context, key string, s app.NewSubscriptio
 	if s.TrialEnd != nil {
 		params.TrialEnd = stripe.Int64(s.TrialEnd.Unix())
 	}
+	if s.Coupon != "" {
+		params.Coupon = stripe.String(s.Coupon)
+	}
 	made, err := c.subscriptions.New(params)
 	if isInvalid(err, "trial_end") && s.TrialDays > 0 {
 		// The trial's end is no longer ahead of Stripe's clock: we were held up for longer than the trial. It is given anew.
 		params.TrialEnd, params.TrialPeriodDays = nil, stripe.Int64(int64(s.TrialDays))
 		params.IdempotencyKey = stripe.String(key + "/days")
 		made, err = c.subscriptions.New(params)
+	}
+	if isInvalid(err, paramCoupon) {
+		return plan.Subscription{}, badCoupon(s.Coupon, err)
 	}
 	if err != nil {
 		return plan.Subscription{}, c.translate(ctx, "subscribe to "+s.Plan, err)

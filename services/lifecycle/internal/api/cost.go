@@ -58,9 +58,13 @@ func chargeOf(payload events.Payload, p app.Preview, to string) charge {
 		c.from, _ = p.Facts.Plans.Find(p.State.Plan)
 	}
 	c.to, _ = p.Facts.Plans.Find(to)
-	switch payload.(type) {
+	switch command := payload.(type) {
 	case *events.Downgrade:
 		c.AtPeriodEnd = o.After.Pending != nil
+	case *events.Reactivate:
+		c.Stays, c.Coupon = true, command.Coupon
+	case *events.CancelDeletion:
+		c.Stays = true
 	case *events.Delete:
 		c.Cancel, c.AtPeriodEnd, c.to = true, true, plans.Plan{}
 	}

@@ -24,6 +24,7 @@ type agreement struct {
 	Usage   []plans.UsagePrice
 	Broken  []brokenLimit
 	Pending *tenant.PendingChange
+	Coupon  string
 	// Paid: there is a period to wait for.
 	Paid bool
 }
@@ -58,6 +59,9 @@ func (e *Engine) planHash(s tenant.State, payload events.Payload, f tenant.Facts
 	a := agreement{
 		Command: payload.EventType(), State: s.Name, Generation: s.Generation, Usage: e.cfg.Usage, Pending: s.Pending,
 		Paid: f.PeriodEnd.After(now),
+	}
+	if r, ok := payload.(*events.Reactivate); ok {
+		a.Coupon = r.Coupon
 	}
 	if to == "" {
 		to = s.Plan

@@ -75,12 +75,14 @@ type Operation struct {
 	Epoch  int64       `json:"epoch"`
 	Status LeaseStatus `json:"status"`
 	// ReturnTo is the state that a roll-back leads to.
-	ReturnTo    StateName `json:"return_to,omitempty"`
-	FromPlan    string    `json:"from_plan,omitempty"`
-	ToPlan      string    `json:"to_plan,omitempty"`
-	RestoreData *bool     `json:"restore_data,omitempty"`
-	Resolution  string    `json:"resolution,omitempty"`
-	Steps       []Step    `json:"steps,omitempty"`
+	ReturnTo StateName `json:"return_to,omitempty"`
+	FromPlan string    `json:"from_plan,omitempty"`
+	ToPlan   string    `json:"to_plan,omitempty"`
+	// Coupon is what a tenant was offered to come back.
+	Coupon      string `json:"coupon,omitempty"`
+	RestoreData *bool  `json:"restore_data,omitempty"`
+	Resolution  string `json:"resolution,omitempty"`
+	Steps       []Step `json:"steps,omitempty"`
 	// Lifted are the blocks that a reactivation took away; they come back when it fails.
 	Lifted []events.Block `json:"lifted,omitempty"`
 	// Error is why the operation is undone or stuck.
@@ -148,7 +150,7 @@ func (s Step) undoable() bool {
 func newLease(plan events.OperationPlan, epoch int64, returnTo StateName) *Operation {
 	op := &Operation{
 		ID: plan.ID, Kind: plan.Kind, Epoch: epoch, Status: LeaseRunning, ReturnTo: returnTo,
-		FromPlan: plan.FromPlan, ToPlan: plan.ToPlan,
+		FromPlan: plan.FromPlan, ToPlan: plan.ToPlan, Coupon: plan.Coupon,
 	}
 	for _, p := range plan.Steps {
 		st := Step{

@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"slices"
+	"strings"
 
 	"tenure/shared/events"
 	"tenure/shared/plans"
@@ -9,7 +10,7 @@ import (
 
 // cancelDeletion brings a leaving tenant back as it was.
 func cancelDeletion(d *decision, _ *events.CancelDeletion) error {
-	return d.comeBack(CmdCancelDeletion, d.state.Plan, true)
+	return d.comeBack(CmdCancelDeletion, d.state.Plan, "", true)
 }
 
 // reactivate brings a suspended or leaving tenant back, or begins a new life of a deleted one.
@@ -22,8 +23,11 @@ func reactivate(d *decision, p *events.Reactivate) error {
 	if err := d.previewed(p.PlanHash); err != nil {
 		return err
 	}
+	if p.Coupon != "" && strings.HasPrefix(d.cmd.Actor, "tenant:") {
+		return d.forbid("a return with a coupon")
+	}
 	if d.state.Name == Deleted {
-		return d.beBorn(plan, restore)
+		return d.beBorn(plan, p.Coupon, restore)
 	}
 	if over := d.cmd.Facts.Usage.Over(d.state.Limits(plan)); restore && plan.Name != d.state.Plan && len(over) > 0 {
 		return d.unfit(plan.Name, "choose a plan that has room", over)
@@ -31,12 +35,12 @@ func reactivate(d *decision, p *events.Reactivate) error {
 	if d.byTenant() && slices.ContainsFunc(d.state.Blocks, imposed) {
 		return d.forbid("the return of a tenant that an operator suspended")
 	}
-	return d.comeBack(CmdReactivate, plan.Name, restore)
+	return d.comeBack(CmdReactivate, plan.Name, p.Coupon, restore)
 }
 
 // comeBack takes the lease. A tenant that comes back afresh loses its old data first, so that everything that
 // forbids destruction forbids this too.
-func (d *decision) comeBack(command, plan string, restore bool) error {
+func (d *decision) comeBack(command, plan, coupon string, restore bool) error {
 	if !restore {
 		if holds, export := d.state.heldBy(); len(holds) > 0 {
 			return d.refuse(CodeOnHold, "the old data is on legal hold (%q)", holds)
@@ -47,20 +51,20 @@ func (d *decision) comeBack(command, plan string, restore bool) error {
 	if d.state.Name == Suspended {
 		// What a payment or an operator lifts is lifted now, and comes back if the steps fail.
 		left := without(d.state.Blocks, closing)
-		d.beginReactivation(command, d.reactivation(plan, restore), restore, left)
+		d.beginReactivation(command, d.reactivation(plan, coupon, restore), restore, left)
 		return nil
 	}
 	if due := d.state.Deletion.ScheduledFor; !d.cmd.Now.Before(due) {
 		return d.refuse(CodeInvalidTransition, "the deletion was due at %s and is about to begin", due)
 	}
 	d.move(command, Reactivating, &events.DeletionCancelled{})
-	d.beginReactivation(cmdBeginReactivation, d.reactivation(plan, restore), restore, d.state.Blocks)
+	d.beginReactivation(cmdBeginReactivation, d.reactivation(plan, coupon, restore), restore, d.state.Blocks)
 	return nil
 }
 
 // reactivation plans the way back. Only what the tenant lacks is done: a suspended one has its data and its
 // resources, one that never got any needs to be provisioned.
-func (d *decision) reactivation(to string, restore bool) events.OperationPlan {
+func (d *decision) reactivation(to, coupon string, restore bool) events.OperationPlan {
 	from, s := d.state.Plan, d.state
 	leaving := s.Deletion != nil
 	var erase, verify, bringBack, provision, change, release []events.StepPlan
@@ -76,10 +80,12 @@ func (d *decision) reactivation(to string, restore bool) events.OperationPlan {
 		provision, change, release = d.each(actionProvision), d.each(actionSwitch), d.each(actionRelease)
 	}
 	var bill []events.StepPlan
-	if leaving || to != from || slices.ContainsFunc(s.Blocks, unpaid) {
+	if leaving || to != from || coupon != "" || slices.ContainsFunc(s.Blocks, unpaid) {
 		bill = d.bill(from, to)
 	}
-	return d.planned(d.cmd.NewID, OpReactivate, from, to, nil, erase, verify, bringBack, provision, bill, change, release)
+	op := d.planned(d.cmd.NewID, OpReactivate, from, to, nil, erase, verify, bringBack, provision, bill, change, release)
+	op.Coupon = coupon
+	return op
 }
 
 func (d *decision) beginReactivation(command string, op events.OperationPlan, restore bool, blocks []events.Block) {
@@ -124,11 +130,11 @@ func (s State) returnsTo() *PendingChange {
 }
 
 // beBorn begins a new generation. The old data was destroyed and proven gone: there is nothing to restore.
-func (d *decision) beBorn(plan plans.Plan, restore bool) error {
+func (d *decision) beBorn(plan plans.Plan, coupon string, restore bool) error {
 	if restore {
 		return d.refuse(CodeDataDeleted, "the data is deleted for good; reactivate with restore_data=false to begin anew")
 	}
 	d.move(CmdReactivate, Provisioning, &events.TenantReborn{Plan: plan.Name, Generation: d.state.Generation + 1})
-	d.beginProvisioning(d.rebirth())
+	d.beginProvisioning(d.rebirth(coupon))
 	return nil
 }

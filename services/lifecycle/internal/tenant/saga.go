@@ -122,9 +122,17 @@ func (d *decision) request(s Step) {
 		StepRequest: events.StepRequest{
 			StepID: s.key(), OperationID: op.ID, Operation: op.Kind, Participant: s.Participant, Action: s.Action,
 			Attempt: s.Attempt + 1, Compensate: s.Undo, FromPlan: from, ToPlan: to, RestoreData: op.RestoreData,
-			Generation: d.state.Generation, Deadline: d.cmd.Now.Add(time.Duration(s.Timeout) * time.Second),
+			Coupon: couponFor(op, s), Generation: d.state.Generation, Deadline: d.cmd.Now.Add(time.Duration(s.Timeout) * time.Second),
 		},
 	})
+}
+
+// couponFor is the offer, for the one step that is about money.
+func couponFor(op *Operation, s Step) string {
+	if s.Action != actionBill {
+		return ""
+	}
+	return op.Coupon
 }
 
 // answered finds the step that an answer is about, if it is still waited for: not when it is done already, not when the

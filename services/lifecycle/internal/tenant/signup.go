@@ -66,9 +66,11 @@ func (d *decision) firstProvisioning() events.OperationPlan {
 }
 
 // rebirth looks for remains of the former life before it begins the new one, and bills last.
-func (d *decision) rebirth() events.OperationPlan {
+func (d *decision) rebirth(coupon string) events.OperationPlan {
 	plan := d.state.Plan
-	return d.planned(d.cmd.NewID, OpProvision, "", plan, nil, d.verification(), d.each(actionProvision), d.bill(plan))
+	op := d.planned(d.cmd.NewID, OpProvision, "", plan, nil, d.verification(), d.each(actionProvision), d.bill(plan))
+	op.Coupon = coupon
+	return op
 }
 
 func (d *decision) beginProvisioning(op events.OperationPlan) {
@@ -81,7 +83,7 @@ func retryProvisioning(d *decision, _ *events.RetryProvisioning) error {
 	op := d.firstProvisioning()
 	for _, s := range d.state.Lease.Steps {
 		if s.Action == actionVerify {
-			op = d.rebirth()
+			op = d.rebirth(d.state.Lease.Coupon)
 		}
 	}
 	d.move(CmdRetryProvisioning, Provisioning, &events.ProvisioningRetried{Operation: op})

@@ -43,9 +43,9 @@ func FileName(kind string, n, more int, form Form) string {
 	name := kind
 	if Parted(kind) {
 		name = fmt.Sprintf("%s/part-%05d", kind, n)
-	}
-	if more > 1 {
-		name = fmt.Sprintf("%s.%d", name, more)
+		if more > 1 {
+			name = fmt.Sprintf("%s.%d", name, more)
+		}
 	}
 	extension := ndjson
 	if form.Parquet {

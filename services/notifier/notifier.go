@@ -8,13 +8,16 @@ import (
 	"fmt"
 	"net/mail"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"tenure/services/notifier/campaigns"
 	"tenure/services/notifier/internal/api"
 	"tenure/services/notifier/internal/app"
 	"tenure/services/notifier/internal/channel"
+	"tenure/services/notifier/internal/link"
 	"tenure/services/notifier/internal/message"
 	"tenure/services/notifier/internal/store"
 	"tenure/services/notifier/migrations"
@@ -22,6 +25,8 @@ import (
 	"tenure/shared/eventlog"
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
+	"tenure/shared/plans/planfile"
+	"tenure/shared/query"
 	"tenure/shared/runner"
 	"tenure/shared/vault"
 )
@@ -45,6 +50,10 @@ type settings struct {
 	OperatorMail string `env:"TENURE_OPERATOR_MAIL"`
 	// SlackWebhook is the incoming webhook of the room where operators are, in Slack or what understands Slack's form.
 	SlackWebhook string `env:"TENURE_SLACK_WEBHOOK"`
+	// Campaigns is the path of the campaign file; empty: no campaigns.
+	Campaigns string `env:"TENURE_CAMPAIGNS"`
+	// Plans is the path of the plan file, as the lifecycle has it.
+	Plans string `env:"TENURE_PLANS"`
 }
 
 // operator reads OperatorMail, "Name <address>" or an address alone.
@@ -78,12 +87,13 @@ func (s settings) channels() ([]app.Channel, error) {
 
 // Service is the running part.
 type Service struct {
-	bus     *bus.Bus
-	db      *pgxpool.Pool
-	log     *eventlog.Log
-	reactor *app.Reactor
-	senders []*app.Sender
-	hooks   *app.Webhooks
+	bus       *bus.Bus
+	db        *pgxpool.Pool
+	log       *eventlog.Log
+	reactor   *app.Reactor
+	senders   []*app.Sender
+	hooks     *app.Webhooks
+	campaigns *app.Campaigns
 }
 
 // New implements runner.New.
@@ -119,21 +129,54 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if s.log, err = eventlog.Open(ctx, s.db, eventlog.Config{Service: schema}); err != nil {
 		return nil, err
 	}
+	if s.campaigns, err = s.newCampaigns(settings, deps); err != nil {
+		return nil, err
+	}
 	var operators []store.Recipient
 	if operator.Email != "" {
 		operators = append(operators, store.Operator)
 	}
 	house := app.House{BaseURL: strings.TrimRight(settings.PublicURL, "/"), Operator: operator}
 	for _, c := range channels {
-		s.senders = append(s.senders, app.NewSender(s.db, deps.Vault, s.log, c, house))
+		s.senders = append(s.senders, app.NewSender(s.db, deps.Vault, s.log, c, house, s.campaigns))
 		if c.Name == channel.NameChat {
 			operators = append(operators, c.To...)
 		}
 	}
-	s.reactor = app.NewReactor(s.db, deps.Vault, message.Rules{Day: deps.Day}, operators)
+	s.reactor = app.NewReactor(s.db, deps.Vault, message.Rules{Day: deps.Day}, operators, s.campaigns)
 	s.hooks = app.NewWebhooks(s.db, deps.Vault, s.log, deps.Egress(), deps.Day, s.kickSenders)
 	(&api.API{DB: s.db, Webhooks: s.hooks, Egress: deps.Egress(), Day: deps.Day}).Register(deps.API)
 	return s, nil
+}
+
+// newCampaigns reads the campaigns; without a file there are none, and what they would know of tenants is kept for later.
+func (s *Service) newCampaigns(settings settings, deps runner.Deps) (*app.Campaigns, error) {
+	file, err := campaigns.Load(settings.Campaigns)
+	if err != nil {
+		return nil, err
+	}
+	offer, err := planfile.Load(settings.Plans)
+	if err != nil {
+		return nil, err
+	}
+	return app.NewCampaigns(s.db, app.CampaignConfig{
+		File: file, Plans: offer.Plans, Day: deps.Day, Live: s.live, Asked: s.kickSenders,
+		Links: link.New(strings.TrimRight(settings.PublicURL, "/"), deps.Vault.Secret("links")),
+	}), nil
+}
+
+// liveTimeout bounds the lifecycle's answer, for which a mail waits.
+const liveTimeout = 2 * time.Second
+
+// live asks the lifecycle how a tenant is now.
+func (s *Service) live(ctx context.Context, tenant string) (app.Live, error) {
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	var now query.Tenant
+	if err := s.bus.Ask(ctx, query.LifecycleTenant, query.TenantRequest{Tenant: tenant}, &now); err != nil {
+		return app.Live{}, err
+	}
+	return app.Live{State: now.State, Plan: now.Plan, Generation: now.Generation}, nil
 }
 
 // Run implements runner.Service.
@@ -144,6 +187,7 @@ func (s *Service) Run(ctx context.Context) error {
 		g.Go(func() error { return sender.Run(ctx) })
 	}
 	g.Go(func() error { return s.hooks.Run(ctx) })
+	g.Go(func() error { return s.campaigns.Run(ctx) })
 	// All of a service's events, wanted or not: only so do gaps in their sequences show. The facts go by themselves, so that
 	// a tenant's many reports of usage do not keep it from hearing of its suspension.
 	g.Go(func() error { return s.react(ctx, schema, "tenure.events.lifecycle.>") })

@@ -3,11 +3,13 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"tenure/services/notifier/internal/campaign"
 	"tenure/services/notifier/internal/message"
 	"tenure/services/notifier/internal/store"
 	"tenure/services/notifier/internal/webhook"
@@ -29,11 +31,12 @@ type Reactor struct {
 	rules message.Rules
 	// operators are how operators are alerted; none: not at all.
 	operators []store.Recipient
+	campaigns *Campaigns
 }
 
 // NewReactor returns a reactor on the notifier's database. operators are how they are alerted.
-func NewReactor(db *pgxpool.Pool, v *vault.Vault, rules message.Rules, operators []store.Recipient) *Reactor {
-	return &Reactor{db, v, rules, operators}
+func NewReactor(db *pgxpool.Pool, v *vault.Vault, rules message.Rules, operators []store.Recipient, campaigns *Campaigns) *Reactor {
+	return &Reactor{db, v, rules, operators, campaigns}
 }
 
 // React implements inbox.React.
@@ -57,19 +60,24 @@ func (r *Reactor) React(ctx context.Context, e events.Event) (inbox.Commit, erro
 		if err := store.Store(ctx, tx, e, reaction, contact, r.operators...); err != nil {
 			return err
 		}
+		if err := r.campaigns.take(ctx, tx, e); err != nil {
+			return err
+		}
 		return tellEndpoints(ctx, tx, e)
 	}, nil
 }
 
 // Wants picks the events that React is called with.
-func Wants(eventType string) bool { return message.Wants(eventType) || webhook.Wants(eventType) }
+func Wants(eventType string) bool {
+	return message.Wants(eventType) || webhook.Wants(eventType) || campaign.Wants(eventType)
+}
 
 // tellEndpoints stores the calls that an event asks for. A new life begins without the endpoints of the former one, whose
 // owner may be another.
 func tellEndpoints(ctx context.Context, tx pgx.Tx, e events.Event) error {
 	switch e.Type {
 	case (*events.TenantReborn)(nil).EventType():
-		if err := store.ForgetEndpoints(ctx, tx, e.Subject); err != nil {
+		if err := errors.Join(store.ForgetEndpoints(ctx, tx, e.Subject), store.Unsuppress(ctx, tx, e.Subject)); err != nil {
 			return err
 		}
 	case (*events.TenantPurged)(nil).EventType():

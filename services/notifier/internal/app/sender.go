@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"tenure/services/notifier/internal/campaign"
 	"tenure/services/notifier/internal/channel"
 	"tenure/services/notifier/internal/message"
 	"tenure/services/notifier/internal/store"
@@ -44,7 +45,9 @@ type Sender struct {
 	log   *eventlog.Log
 	out   Channel
 	house House
-	wake  chan struct{}
+	// campaigns judge and write their mails.
+	campaigns *Campaigns
+	wake      chan struct{}
 }
 
 // Channel is a way out, and whom it reaches.
@@ -63,8 +66,8 @@ type House struct {
 }
 
 // NewSender returns a sender that Run starts.
-func NewSender(db *pgxpool.Pool, v *vault.Vault, log *eventlog.Log, out Channel, house House) *Sender {
-	return &Sender{db: db, vault: v, log: log, out: out, house: house, wake: make(chan struct{}, 1)}
+func NewSender(db *pgxpool.Pool, v *vault.Vault, log *eventlog.Log, out Channel, house House, campaigns *Campaigns) *Sender {
+	return &Sender{db: db, vault: v, log: log, out: out, house: house, campaigns: campaigns, wake: make(chan struct{}, 1)}
 }
 
 // Kick says that there is something to send. It never blocks.
@@ -183,25 +186,61 @@ func (s *Sender) send(ctx context.Context, session channel.Session, m store.Mess
 	if !known {
 		return s.end(ctx, m, "the "+string(m.Recipient)+" has no address")
 	}
-	mail, err := message.Render(m.Template, message.View{Facts: m.Facts, Tenant: m.Tenant, Name: contact.Name, BaseURL: s.house.BaseURL})
-	if err != nil {
+	letter, err := s.compose(ctx, m, contact)
+	var later postponed
+	switch {
+	case errors.As(err, &later):
+		return store.Postpone(ctx, s.db, []string{m.ID}, later.reason, later.wait, false)
+	case errors.Is(err, errPointless):
+		return store.Supersede(ctx, s.db, m.ID)
+	case fault.IsPermanent(err):
 		return s.end(ctx, m, err.Error())
+	case err != nil:
+		return err
 	}
-	err = session.Send(ctx, channel.Letter{
-		ID: m.ID, To: contact.Email, Name: contact.Name, Date: m.DueAt,
-		Subject: mail.Subject, Text: mail.Text, HTML: mail.HTML,
-	})
+	err = session.Send(ctx, letter)
 	switch {
 	case err == nil:
 		return s.end(ctx, m, "")
 	case errors.Is(err, channel.ErrDown):
 		return err
+	case errors.Is(err, channel.ErrBounced):
+		return errors.Join(store.Suppress(ctx, s.db, m.Tenant, campaign.SuppressedBounced), s.end(ctx, m, err.Error()))
 	case fault.IsPermanent(err):
 		return s.end(ctx, m, err.Error())
 	case time.Since(m.DueAt) > giveUpAfter:
 		return s.end(ctx, m, "given up: "+err.Error())
 	}
 	return store.Postpone(ctx, s.db, []string{m.ID}, err.Error(), backoff(m.Attempts), true)
+}
+
+// errPointless says that a message must not be sent any more.
+var errPointless = errors.New("it is not to be sent any more")
+
+// postponed says that a message must not be sent yet. Nobody is at fault.
+type postponed struct {
+	reason string
+	wait   time.Duration
+}
+
+func (p postponed) Error() string { return p.reason }
+
+// compose writes a message's letter. A fault.Permanent error: it can never be written.
+func (s *Sender) compose(ctx context.Context, m store.Message, contact vault.Contact) (channel.Letter, error) {
+	if m.Template == message.Campaign {
+		return s.campaigns.compose(ctx, m, contact)
+	}
+	mail, err := message.Render(m.Template, message.View{Facts: m.Facts, Tenant: m.Tenant, Name: contact.Name, BaseURL: s.house.BaseURL})
+	if err != nil {
+		return channel.Letter{}, fault.Permanent(err)
+	}
+	return letterOf(m, contact, mail), nil
+}
+
+func letterOf(m store.Message, to vault.Contact, mail message.Mail) channel.Letter {
+	return channel.Letter{
+		ID: m.ID, To: to.Email, Name: to.Name, Date: m.DueAt, Subject: mail.Subject, Text: mail.Text, HTML: mail.HTML,
+	}
 }
 
 // recipient is whom to reach; false where nobody is known.

@@ -116,6 +116,13 @@ type Verdict struct {
 	Reason string
 }
 
+// Why a tenant gets no campaign mails at all.
+const (
+	SuppressedUnsubscribed = "unsubscribed"
+	SuppressedBounced      = "bounced"
+	SuppressedComplained   = "complained"
+)
+
 // The reasons.
 const (
 	ReasonReturned  = "returned"
@@ -136,7 +143,7 @@ const (
 // Decide tells what is to be done about an enrollment now, a time in the tenant's zone (see ZoneOf). It is asked when a step
 // is due, and once more right before its mail leaves: what is true by then counts.
 func (f File) Decide(c Campaign, e Enrollment, p Profile, s Standing, catalogue plans.Catalogue, now time.Time, day time.Duration) Verdict {
-	if why := stops(e, p, s, catalogue); why != "" {
+	if why := Stops(e, p, s, catalogue); why != "" {
 		return Verdict{Action: Stop, Reason: why}
 	}
 	due, more := c.Due(e, day)
@@ -174,7 +181,20 @@ func (f File) timely(s Standing, offer Offer, now time.Time, day time.Duration) 
 	return Verdict{Action: Send, Offer: offer}
 }
 
-func stops(e Enrollment, p Profile, s Standing, catalogue plans.Catalogue) string {
+// Recheck decides about a mail that was asked for and is about to leave, maybe long after: Send, Wait or Stop. now is in the
+// tenant's zone.
+func (f File) Recheck(e Enrollment, p Profile, s Standing, catalogue plans.Catalogue, now time.Time) Verdict {
+	if why := Stops(e, p, s, catalogue); why != "" {
+		return Verdict{Action: Stop, Reason: why}
+	}
+	if until, quiet := f.Quiet.until(now); quiet {
+		return Verdict{Action: Wait, Until: until.UTC(), Reason: ReasonQuiet}
+	}
+	return Verdict{Action: Send}
+}
+
+// Stops tells why an enrollment must not go on, or "".
+func Stops(e Enrollment, p Profile, s Standing, catalogue plans.Catalogue) string {
 	switch {
 	case p.Generation != e.Generation:
 		return ReasonAnew

@@ -54,6 +54,24 @@ func (p Profile) Lost(t Trigger, catalogue plans.Catalogue) bool {
 	return false
 }
 
+// heard are the events that Evolve looks at, and those that show that a tenant is not lost any more.
+var heard = func() map[string]bool {
+	types := map[string]bool{}
+	for _, p := range []events.Payload{
+		&events.TenantRegistered{}, &events.TenantReborn{}, &events.TenantActivated{}, &events.SignupAbandoned{}, &events.ProvisioningRolledBack{},
+		&events.TrialConverted{}, &events.TrialExpired{}, &events.UpgradeCompleted{}, &events.DowngradeCompleted{},
+		&events.TenantSuspended{}, &events.ReactivationStarted{}, &events.TenantReactivated{}, &events.ReactivationFailed{},
+		&events.DeletionRequested{}, &events.DeletionCancelled{}, &events.PurgeStarted{}, &events.TenantPurged{},
+		&events.HoldPlaced{}, &events.HoldReleased{}, &events.ConfigChanged{},
+	} {
+		types[p.EventType()] = true
+	}
+	return types
+}()
+
+// Wants reports whether events of this type can change a profile.
+func Wants(eventType string) bool { return heard[eventType] }
+
 // Evolve makes of a profile what an event of the lifecycle makes of it, and names the trigger that the event is, or "".
 func Evolve(p Profile, e events.Event, payload events.Payload, catalogue plans.Catalogue) (Profile, Trigger) {
 	before := p

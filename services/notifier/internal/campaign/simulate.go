@@ -90,7 +90,7 @@ func (s *Simulation) stopIdle(e events.Event) {
 		if r == nil || r.stopped {
 			continue
 		}
-		if why := stops(r.Enrollment, p, s.standing(c, r.Enrollment), s.catalogue); why != "" {
+		if why := Stops(r.Enrollment, p, s.standing(c, r.Enrollment), s.catalogue); why != "" {
 			s.stop(r, e.Time, why)
 		}
 	}

@@ -16,6 +16,9 @@ const (
 // ErrDown says that a server takes nothing at all now: trying the next letter is of no use.
 var ErrDown = errors.New("the server takes no message")
 
+// ErrBounced says that nobody can be reached at an address. It is for good.
+var ErrBounced = errors.New("the address takes no mail")
+
 // Timeout bounds each exchange with a server.
 const Timeout = 15 * time.Second
 
@@ -29,6 +32,9 @@ type Letter struct {
 	Text    string
 	HTML    string
 	Date    time.Time
+	// Unsubscribe is the address that ends mails of this sort by one POST (RFC 8058); "" is none: the mail is no
+	// advertisement.
+	Unsubscribe string
 }
 
 // Letters is a server that takes letters. It is safe for concurrent use.

@@ -108,6 +108,10 @@ func (s *SMTP) compose(l Letter) (*gomail.Msg, error) {
 	msg.SetDateWithValue(l.Date)
 	// RFC 3834: keeps out-of-office replies away.
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
+	if l.Unsubscribe != "" {
+		msg.SetGenHeader("List-Unsubscribe", "<"+l.Unsubscribe+">")
+		msg.SetGenHeader("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
+	}
 	msg.SetBodyString(gomail.TypeTextPlain, l.Text)
 	msg.AddAlternativeString(gomail.TypeTextHTML, l.HTML)
 	return msg, nil
@@ -123,6 +127,8 @@ func classify(err error) error {
 	code := failed.ErrorCode()
 	aboutLetter := failed.Reason == gomail.ErrSMTPRcptTo || failed.Reason == gomail.ErrSMTPDataClose
 	switch {
+	case failed.Reason == gomail.ErrSMTPRcptTo && code >= 500:
+		return fault.Permanent(fmt.Errorf("%w: the mail server refuses it for good with %d", ErrBounced, code))
 	case aboutLetter && code >= 500:
 		return fault.Permanent(fmt.Errorf("the mail server refuses it for good with %d", code))
 	case aboutLetter && code >= 400:

@@ -33,6 +33,8 @@ const (
 	Deleted            Template = "deleted"
 	Returned           Template = "returned"
 	WebhookDisabled    Template = "webhook_disabled"
+	// Campaign is a mail whose words are in the campaign file; it is none of Templates.
+	Campaign Template = "campaign"
 	// OperatorAlert is the one mail that goes to an operator.
 	OperatorAlert Template = "operator_alert"
 )
@@ -81,6 +83,10 @@ type Facts struct {
 
 	// EndpointID is of a webhook.
 	EndpointID string `json:"endpoint_id,omitempty"`
+
+	// Campaign and Step name the words of a campaign's mail.
+	Campaign string `json:"campaign,omitempty"`
+	Step     string `json:"step,omitempty"`
 }
 
 // Draft is a mail that an event asks for.

@@ -95,15 +95,21 @@ func Render(t Template, v View) (Mail, error) {
 	if !ok || strings.ContainsAny(subject, "\r\n") {
 		return Mail{}, fmt.Errorf("message: template %q does not begin with one line of subject and an empty one", t)
 	}
+	return Compose(subject, body, "")
+}
+
+// Compose makes a mail of a text that is written already. picture is the address of one that the HTML form loads; "" is
+// none.
+func Compose(subject, body, picture string) (Mail, error) {
 	body = strings.TrimSpace(body)
-	html, err := renderHTML(subject, body)
+	html, err := renderHTML(subject, body, picture)
 	return Mail{Subject: subject, Text: body + "\n", HTML: html}, err
 }
 
 // paragraph is a text, or a link that stands alone.
 type paragraph struct{ Text, Link string }
 
-func renderHTML(subject, body string) (string, error) {
+func renderHTML(subject, body, picture string) (string, error) {
 	var paragraphs []paragraph
 	for text := range strings.SplitSeq(body, "\n\n") {
 		text = strings.TrimSpace(text)
@@ -117,7 +123,8 @@ func renderHTML(subject, body string) (string, error) {
 	data := struct {
 		Subject    string
 		Paragraphs []paragraph
-	}{subject, paragraphs}
+		Picture    string
+	}{subject, paragraphs, picture}
 	if err := layout.Execute(&b, data); err != nil {
 		return "", fmt.Errorf("message: layout: %w", err)
 	}

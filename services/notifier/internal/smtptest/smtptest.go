@@ -7,6 +7,7 @@ import (
 	"net/mail"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-smtp"
 )
@@ -16,6 +17,8 @@ type Mail struct {
 	From, To string
 	Header   mail.Header
 	Body     string
+	// At is when the server took it.
+	At time.Time
 }
 
 // Server listens on an address of its own, that it keeps over Stop and Start.
@@ -125,7 +128,7 @@ func (s *session) Data(r io.Reader) error {
 	}
 	s.server.mu.Lock()
 	defer s.server.mu.Unlock()
-	s.server.mails = append(s.server.mails, Mail{From: s.from, To: s.to, Header: parsed.Header, Body: string(body)})
+	s.server.mails = append(s.server.mails, Mail{From: s.from, To: s.to, Header: parsed.Header, Body: string(body), At: time.Now()})
 	return nil
 }
 

@@ -208,6 +208,15 @@ func StillDue(ctx context.Context, q pg.Querier, id string) (bool, error) {
 	return due, nil
 }
 
+// Supersede closes a message that is not to be sent any more.
+func Supersede(ctx context.Context, q pg.Querier, id string) error {
+	_, err := q.Exec(ctx, `UPDATE messages SET state = 'superseded', contact = NULL, ended_at = now() WHERE id = $1 AND state IN ('held', 'queued')`, id)
+	if err != nil {
+		return fmt.Errorf("take message %s back: %w", id, err)
+	}
+	return nil
+}
+
 // End closes a message for good, with the reason why it failed or none, and forgets whom it reached. It reports false
 // when another sender has ended it already.
 func End(ctx context.Context, tx pgx.Tx, id, failure string) (ended bool, err error) {
@@ -265,4 +274,12 @@ func lifeOf(ctx context.Context, q pg.Querier, tenant string) (l life, err error
 		return life{}, fmt.Errorf("look up the life of %s: %w", tenant, err)
 	}
 	return l, nil
+}
+
+// Now is the database's clock.
+func Now(ctx context.Context, q pg.Querier) (now time.Time, err error) {
+	if err = q.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
+		return now, fmt.Errorf("read the clock: %w", err)
+	}
+	return now, nil
 }

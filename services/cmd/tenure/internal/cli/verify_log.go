@@ -23,7 +23,7 @@ func (l *logCheck) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&l.tenant, "tenant", "", "of the log, only this tenant's part")
 	f.StringVar(&l.roots, "roots", "", "directory with a copy of the bucket's roots/ (default: ask the API for them)")
-	f.StringVar(&l.since, "since", "", "hold the log against the roots of this day and later alone: the day after a restore from a backup")
+	f.StringVar(&l.since, "since", "", "hold the log against the roots of this day and later alone: the day of a restore from a backup")
 }
 
 // verifyLog checks the live log: each tenant's chain, and that no tenant's log was cut, rewritten or removed behind a

@@ -6,11 +6,14 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"time"
+
+	"filippo.io/age"
 
 	certificate "tenure/services/deletion/verify"
 	archive "tenure/services/export/verify"
@@ -73,39 +76,84 @@ func (w *walk) money(ctx context.Context) (string, error) {
 func dollars(cents int64) string { return fmt.Sprintf("$%d.%02d", cents/100, cents%100) }
 
 func (w *walk) export(ctx context.Context) (string, error) {
-	e, err := w.client.RequestExport(ctx, w.tenant, client.ExportRequest{})
+	content, err := w.makeExport(ctx, client.ExportRequest{})
 	if err != nil {
 		return "", err
-	}
-	for !e.Ended() {
-		if err := pause(ctx); err != nil {
-			return "", fmt.Errorf("the export is %s: %w", e.Status, err)
-		}
-		if e, err = w.client.Export(ctx, e.ID); err != nil {
-			return "", err
-		}
-	}
-	if e.Status != "completed" {
-		return "", fmt.Errorf("the export ended as %s: %s", e.Status, e.Error)
-	}
-	content, err := fetch(ctx, e.DownloadURL)
-	if err != nil {
-		return "", err
-	}
-	if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != e.SHA256 {
-		return "", fmt.Errorf("the download does not have the recorded checksum")
 	}
 	report, err := archive.Archive(bytes.NewReader(content), int64(len(content)))
 	if err != nil {
 		return "", err
 	}
-	if age := time.Since(report.SnapshotAt); age < 0 || age > stepLimit {
+	if old := time.Since(report.SnapshotAt); old < 0 || old > stepLimit {
 		return "", fmt.Errorf("the archive says that it was taken %s", report.SnapshotAt)
 	}
 	if got := report.Counts["documents"]; got != int64(w.documents) {
 		return "", fmt.Errorf("the archive has %d documents, not %d", got, w.documents)
 	}
 	return fmt.Sprintf("%d documents in %d KB, downloaded and verified", w.documents, len(content)/1000), nil
+}
+
+// encryptedExport wants an archive that one key opens, and that can be checked without it as far as it is stored.
+func (w *walk) encryptedExport(ctx context.Context) (string, error) {
+	key, err := age.GenerateX25519Identity()
+	if err != nil {
+		return "", err
+	}
+	content, err := w.makeExport(ctx, client.ExportRequest{EncryptTo: key.Recipient().String()})
+	if err != nil {
+		return "", err
+	}
+	sealed, err := archive.Archive(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		return "", err
+	}
+	opened, err := archive.Archive(bytes.NewReader(content), int64(len(content)), key)
+	if err != nil {
+		return "", err
+	}
+	if sealed.Sealed == 0 || opened.Sealed != 0 {
+		return "", fmt.Errorf("%d files are closed to everybody, %d to who has the key", sealed.Sealed, opened.Sealed)
+	}
+	return fmt.Sprintf("%d files that one age key alone opens, verified with it", sealed.Sealed), nil
+}
+
+// makeExport waits for an archive and downloads it.
+func (w *walk) makeExport(ctx context.Context, cmd client.ExportRequest) ([]byte, error) {
+	e, err := w.client.RequestExport(ctx, w.tenant, cmd)
+	if err != nil {
+		return nil, err
+	}
+	for e, err = range w.client.WatchExport(ctx, e.ID) {
+		if err != nil {
+			return nil, err
+		}
+	}
+	if e.Status != "completed" {
+		return nil, fmt.Errorf("the export ended as %s: %s", e.Status, e.Error)
+	}
+	content, err := fetch(ctx, e.DownloadURL)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != e.SHA256 {
+		return nil, errors.New("the download does not have the recorded checksum")
+	}
+	return content, nil
+}
+
+// dryRun wants a deletion to say what it would take away, and to take nothing.
+func (w *walk) dryRun(ctx context.Context) (string, error) {
+	p, err := w.client.Preview(ctx, w.tenant, "delete", client.Delete{})
+	if err != nil {
+		return "", err
+	}
+	if !p.Allowed || p.Erasure == nil || p.Erasure.Source != "stores" {
+		return "", fmt.Errorf("the preview does not say what would be erased: %+v", p)
+	}
+	if p.Erasure.Rows < int64(w.documents) {
+		return "", fmt.Errorf("%d rows would be erased, of %d documents", p.Erasure.Rows, w.documents)
+	}
+	return fmt.Sprintf("%d rows in %d stores would go; nothing has changed", p.Erasure.Rows, len(p.Erasure.Stores)), w.expectDocuments(ctx)
 }
 
 func (w *walk) certificate(ctx context.Context) (string, error) {
@@ -131,7 +179,7 @@ func (w *walk) certificate(ctx context.Context) (string, error) {
 	if report.TenantID != w.tenant || !report.Trusted {
 		return "", fmt.Errorf("it is about %s, signed by key %s", report.TenantID, report.KeyID)
 	}
-	return fmt.Sprintf("%d stores found empty, signed by %s, verified", report.Stores, report.KeyID), nil
+	return fmt.Sprintf("%d rows erased, %d stores found empty, signed by %s, verified", report.Erased, report.Stores, report.KeyID), nil
 }
 
 func fetch(ctx context.Context, link string) ([]byte, error) {

@@ -27,8 +27,10 @@ func (w *walk) steps() []step {
 		{"second upgrade refused", w.refuseSecondUpgrade},
 		{"upgrade done", w.endUpgrade},
 		{"export", w.export},
+		{"encrypted export", w.encryptedExport},
 		{"card declined at renewal", w.declineCard},
 		{"card works again", w.payAgain},
+		{"deletion, dry run", w.dryRun},
 		{"deletion", w.delete},
 		{"win-back", w.winBack},
 		{"deletion, short retention", w.deleteShort},
@@ -241,9 +243,9 @@ func (w *walk) auditLog(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d events, the hash chain holds, and so do the %d roots that were signed", report.Events, report.Roots), nil
 }
 
-// wantedMails is how many mails such a life brings at least: ready, upgraded, export, payment failed, suspended, back,
+// wantedMails is how many mails such a life brings at least: ready, upgraded, two exports, payment failed, suspended, back,
 // leaving twice, deleted.
-const wantedMails = 9
+const wantedMails = 10
 
 func (w *walk) mails(ctx context.Context) (string, error) {
 	for {

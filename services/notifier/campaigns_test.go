@@ -366,3 +366,64 @@ func TestReturnAndMailAtTheSameMoment(t *testing.T) {
 	}
 	t.Logf("%d of %d mails left before their tenant was back", sent, trials)
 }
+
+func TestWhatACampaignHasComeTo(t *testing.T) {
+	w := newWorld(t)
+	l := w.campaigning(strings.Replace(campaignFile, "    steps:\n      - name: first", "    holdout_percent: 50\n    steps:\n      - name: first", 1))
+	w.run()
+	const tenants = 40
+	for i := range tenants {
+		w.leave(l, fmt.Sprintf("t%d", i))
+	}
+	var results struct {
+		Items []struct {
+			Name    string
+			Treated struct {
+				Enrolled, Sent, Returned int
+				Revenue                  int64 `json:"revenue_cents"`
+			}
+			Holdout struct{ Enrolled, Sent, Returned int }
+			Lift    *float64
+		}
+	}
+	read := func() bool {
+		results.Items = nil
+		return w.call("GET", "/v1/campaigns", "dev", nil, &results) == 200 && len(results.Items) == 1
+	}
+	testkit.WaitFor(t, soon, "all treated were told", func() bool {
+		return read() && results.Items[0].Treated.Enrolled+results.Items[0].Holdout.Enrolled == tenants &&
+			results.Items[0].Treated.Sent == results.Items[0].Treated.Enrolled
+	})
+	first := results.Items[0]
+	if first.Holdout.Sent != 0 || first.Holdout.Enrolled < tenants/5 || first.Treated.Enrolled < tenants/5 {
+		t.Fatalf("half of %d are held out: %+v", tenants, first)
+	}
+	told := ""
+	for i := range tenants {
+		if len(w.campaignMails(fmt.Sprintf("t%d", i))) > 0 {
+			told = fmt.Sprintf("t%d", i)
+		}
+	}
+	w.back(l, told)
+	testkit.WaitFor(t, soon, "the return counts", func() bool { return read() && results.Items[0].Treated.Returned == 1 })
+	r := results.Items[0]
+	if r.Treated.Revenue != 4900 || r.Lift == nil || *r.Lift != 1/float64(r.Treated.Enrolled) {
+		t.Errorf("one of %d came back on starter: %+v", r.Treated.Enrolled, r)
+	}
+	if status := w.call("GET", "/v1/campaigns", "dev:t1", nil, nil); status != 403 {
+		t.Errorf("a tenant sees the campaigns: %d", status)
+	}
+
+	var s struct {
+		Suppressed bool
+		Reason     string
+	}
+	w.call("PUT", "/v1/tenants/t2/suppression", "dev:t2", map[string]string{"reason": "complained"}, &s)
+	if !s.Suppressed || s.Reason != "unsubscribed" {
+		t.Errorf("a tenant's own word is %+v", s)
+	}
+	w.call("DELETE", "/v1/tenants/t2/suppression", "dev:t2", nil, &s)
+	if s.Suppressed {
+		t.Error("it cannot be taken back")
+	}
+}

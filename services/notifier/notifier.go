@@ -68,6 +68,17 @@ func (s settings) operator() (vault.Contact, error) {
 	return vault.Contact{Name: address.Name, Email: address.Address}, nil
 }
 
+// operators are how those are alerted.
+func (s settings) operators() (to []store.Recipient) {
+	if s.OperatorMail != "" {
+		to = append(to, store.Operator)
+	}
+	if s.SlackWebhook != "" {
+		to = append(to, store.OperatorChat)
+	}
+	return to
+}
+
 // channels are the ways out that are set up.
 func (s settings) channels() ([]app.Channel, error) {
 	smtp, err := channel.NewSMTP(s.SMTPURL, s.From)
@@ -116,41 +127,6 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{bus: deps.Bus}
-	if s.db, err = deps.Open(ctx, schema); err != nil {
-		return nil, err
-	}
-	if err := pg.MigrateSet(ctx, s.db, "service", migrations.Files); err != nil {
-		return nil, err
-	}
-	if err := inbox.Migrate(ctx, s.db); err != nil {
-		return nil, err
-	}
-	if s.log, err = eventlog.Open(ctx, s.db, eventlog.Config{Service: schema}); err != nil {
-		return nil, err
-	}
-	if s.campaigns, err = s.newCampaigns(settings, deps); err != nil {
-		return nil, err
-	}
-	var operators []store.Recipient
-	if operator.Email != "" {
-		operators = append(operators, store.Operator)
-	}
-	house := app.House{BaseURL: strings.TrimRight(settings.PublicURL, "/"), Operator: operator}
-	for _, c := range channels {
-		s.senders = append(s.senders, app.NewSender(s.db, deps.Vault, s.log, c, house, s.campaigns))
-		if c.Name == channel.NameChat {
-			operators = append(operators, c.To...)
-		}
-	}
-	s.reactor = app.NewReactor(s.db, deps.Vault, message.Rules{Day: deps.Day}, operators, s.campaigns)
-	s.hooks = app.NewWebhooks(s.db, deps.Vault, s.log, deps.Egress(), deps.Day, s.kickSenders)
-	(&api.API{DB: s.db, Webhooks: s.hooks, Egress: deps.Egress(), Day: deps.Day}).Register(deps.API)
-	return s, nil
-}
-
-// newCampaigns reads the campaigns; without a file there are none, and what they would know of tenants is kept for later.
-func (s *Service) newCampaigns(settings settings, deps runner.Deps) (*app.Campaigns, error) {
 	file, err := campaigns.Load(settings.Campaigns)
 	if err != nil {
 		return nil, err
@@ -159,10 +135,36 @@ func (s *Service) newCampaigns(settings settings, deps runner.Deps) (*app.Campai
 	if err != nil {
 		return nil, err
 	}
-	return app.NewCampaigns(s.db, app.CampaignConfig{
+	s := &Service{bus: deps.Bus}
+	if err := s.openDatabase(ctx, deps); err != nil {
+		return nil, err
+	}
+	house := app.House{BaseURL: strings.TrimRight(settings.PublicURL, "/"), Operator: operator}
+	s.campaigns = app.NewCampaigns(s.db, app.CampaignConfig{
 		File: file, Plans: offer.Plans, Day: deps.Day, Live: s.live, Asked: s.kickSenders,
-		Links: link.New(strings.TrimRight(settings.PublicURL, "/"), deps.Vault.Secret("links")),
-	}), nil
+		Links: link.New(house.BaseURL, deps.Vault.Secret("links")),
+	})
+	for _, c := range channels {
+		s.senders = append(s.senders, app.NewSender(s.db, deps.Vault, s.log, c, house, s.campaigns))
+	}
+	s.reactor = app.NewReactor(s.db, deps.Vault, message.Rules{Day: deps.Day}, settings.operators(), s.campaigns)
+	s.hooks = app.NewWebhooks(s.db, deps.Vault, s.log, deps.Egress(), deps.Day, s.kickSenders)
+	(&api.API{DB: s.db, Webhooks: s.hooks, Egress: deps.Egress(), Day: deps.Day, Plans: offer.Plans}).Register(deps.API)
+	return s, nil
+}
+
+func (s *Service) openDatabase(ctx context.Context, deps runner.Deps) (err error) {
+	if s.db, err = deps.Open(ctx, schema); err != nil {
+		return err
+	}
+	if err := pg.MigrateSet(ctx, s.db, "service", migrations.Files); err != nil {
+		return err
+	}
+	if err := inbox.Migrate(ctx, s.db); err != nil {
+		return err
+	}
+	s.log, err = eventlog.Open(ctx, s.db, eventlog.Config{Service: schema})
+	return err
 }
 
 // liveTimeout bounds the lifecycle's answer, for which a mail waits.

@@ -1,4 +1,4 @@
-// Package api is the notifier's HTTP side: a tenant's own webhooks.
+// Package api is the notifier's HTTP side: tenants' own webhooks, and what campaigns have come to.
 package api
 
 import (
@@ -24,6 +24,7 @@ import (
 	"tenure/shared/egress"
 	"tenure/shared/events"
 	"tenure/shared/pg"
+	"tenure/shared/plans"
 	"tenure/shared/problem"
 )
 
@@ -40,6 +41,8 @@ type API struct {
 	Webhooks *app.Webhooks
 	Egress   egress.Policy
 	Day      time.Duration
+	// Plans tell what a return is worth.
+	Plans plans.Catalogue
 }
 
 // Register adds the routes.
@@ -54,6 +57,7 @@ func (a *API) Register(api huma.API) {
 	huma.Register(api, route("POST", one+"/test", "test-webhook", "Have a webhook called now", http.StatusAccepted), a.test)
 	huma.Register(api, route("GET", one+"/deliveries", "list-webhook-deliveries", "The calls of a webhook in 30 days, the newest first", http.StatusOK), a.deliveries)
 	huma.Register(api, route("POST", one+"/deliveries/{delivery}/redeliver", "redeliver", "Make a call again", http.StatusAccepted), a.redeliver)
+	a.registerCampaigns(api)
 }
 
 func route(method, path, id, summary string, status int) huma.Operation {

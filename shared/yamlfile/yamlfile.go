@@ -89,8 +89,10 @@ func (f File) validate(content, schema []byte) error {
 // mismatches are those that have no causes but themselves, in the order of their places.
 func (f File) mismatches(unit *jsonschema.OutputUnit) (out []error) {
 	if len(unit.Errors) == 0 {
-		place := placeOf(unit.InstanceLocation)
-		return []error{fmt.Errorf("line %d: %s: %s", f.Line(place), cmp.Or(place, "the file"), unit.Error)}
+		return []error{f.mismatch(unit.InstanceLocation, unit.Error)}
+	}
+	if alternatives := alternatives(unit); alternatives != "" {
+		return []error{f.mismatch(unit.InstanceLocation, alternatives)}
 	}
 	slices.SortStableFunc(unit.Errors, func(a, b jsonschema.OutputUnit) int {
 		return cmp.Compare(a.InstanceLocation, b.InstanceLocation)
@@ -99,6 +101,27 @@ func (f File) mismatches(unit *jsonschema.OutputUnit) (out []error) {
 		out = append(out, f.mismatches(&unit.Errors[i])...)
 	}
 	return out
+}
+
+func (f File) mismatch(pointer string, what any) error {
+	place := placeOf(pointer)
+	return fmt.Errorf("line %d: %s: %v", f.Line(place), cmp.Or(place, "the file"), what)
+}
+
+// alternatives is what would do, where a oneOf wants one of several things in the same place: one complaint, of which one
+// half is to be mended.
+func alternatives(unit *jsonschema.OutputUnit) string {
+	if !strings.HasSuffix(unit.KeywordLocation, "/oneOf") {
+		return ""
+	}
+	var wanted []string
+	for _, e := range unit.Errors {
+		if len(e.Errors) > 0 || e.InstanceLocation != unit.InstanceLocation {
+			return ""
+		}
+		wanted = append(wanted, e.Error.String())
+	}
+	return strings.Join(wanted, ", or ")
 }
 
 // placeOf writes the JSON pointer /rules/1/min as rules[1].min.

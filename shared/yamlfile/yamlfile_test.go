@@ -9,9 +9,13 @@ import (
 
 const schema = `{
 	"type": "object", "required": ["name"], "additionalProperties": false,
-	"properties": {"name": {"type": "string"}, "parts": {"type": "array", "items": {
-		"type": "object", "additionalProperties": false, "properties": {"size": {"type": "integer", "minimum": 1}}
-	}}}
+	"properties": {
+		"name": {"type": "string"},
+		"parts": {"type": "array", "items": {
+			"type": "object", "additionalProperties": false, "properties": {"size": {"type": "integer", "minimum": 1}}
+		}},
+		"where": {"type": "object", "oneOf": [{"required": ["here"]}, {"required": ["there"]}]}
+	}
 }`
 
 type file struct {
@@ -54,7 +58,8 @@ func TestEverythingWrongIsTold(t *testing.T) {
 			"line 1: the file: missing property 'name'", "line 2: parts[0].size: minimum: got 0, want 1",
 			"line 3: parts[1]: additional properties 'colour' not allowed", "line 3: parts[1].size: got string, want integer",
 		}},
-		"twice": {"name: a\nname: b\n", nil},
+		"neither": {"name: a\nwhere: {up: 1}\n", []string{"line 2: where: missing property 'here', or missing property 'there'"}},
+		"twice":   {"name: a\nname: b\n", nil},
 	} {
 		_, err := yamlfile.Decode([]byte(test.file), []byte(schema), &file{})
 		if err == nil {

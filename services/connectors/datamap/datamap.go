@@ -2,16 +2,13 @@
 package datamap
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"fmt"
 	"os"
 
-	"github.com/goccy/go-yaml"
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"tenure/services/connectors"
+	"tenure/shared/yamlfile"
 )
 
 // Schema is the JSON Schema of a data map, for editors and for Parse.
@@ -69,54 +66,27 @@ func Load(path string) (Map, error) {
 	}
 	m, err := Parse(file)
 	if err != nil {
-		return Map{}, fmt.Errorf("data map %s: %w", path, err)
+		return Map{}, fmt.Errorf("data map %s (TENURE_DATAMAP):\n%w", path, err)
 	}
 	return m, nil
 }
 
 // Parse reads a data map and holds it against the schema. A misspelt field fails: a table that is silently left out
-// would survive its tenant's deletion.
+// would survive its tenant's deletion. The error has one line for each thing that is wrong, with its line in the file.
 func Parse(file []byte) (Map, error) {
-	schema, err := compileSchema()
-	if err != nil {
-		return Map{}, err
-	}
-	asJSON, err := yaml.YAMLToJSON(file)
-	if err != nil {
-		return Map{}, err
-	}
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
-	if err != nil {
-		return Map{}, err
-	}
-	if err := schema.Validate(value); err != nil {
-		return Map{}, err
-	}
 	var m Map
-	if err := yaml.UnmarshalWithOptions(file, &m, yaml.Strict()); err != nil {
+	source, err := yamlfile.Decode(file, Schema, &m)
+	if err != nil {
 		return Map{}, err
 	}
 	seen := map[string]bool{}
-	for _, s := range m.Stores {
+	for i, s := range m.Stores {
 		if seen[s.Name] {
-			return Map{}, fmt.Errorf("two stores are called %q", s.Name)
+			return Map{}, source.Errorf(fmt.Sprintf("stores[%d]", i), "another store is called %q, too", s.Name)
 		}
 		seen[s.Name] = true
 	}
 	return m, nil
-}
-
-func compileSchema() (*jsonschema.Schema, error) {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema))
-	if err != nil {
-		return nil, fmt.Errorf("the data map's schema: %w", err)
-	}
-	const id = "datamap.schema.json"
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource(id, doc); err != nil {
-		return nil, fmt.Errorf("the data map's schema: %w", err)
-	}
-	return c.Compile(id)
 }
 
 // Stores are the connected stores of a map, in its order.

@@ -75,6 +75,10 @@ func TestRefuses(t *testing.T) {
 			t.Errorf("%s: taken", name)
 		}
 	}
+	misspelt := "stores:\n  - name: a\n    postgres:\n      url_env: URL\n      tables:\n        - {table: t, key: [id], tennant: x}\n"
+	if _, err := datamap.Parse([]byte(misspelt)); err == nil || !strings.Contains(err.Error(), "line 6: stores[0].postgres.tables[0]: additional properties 'tennant'") {
+		t.Errorf("the misspelt word is not told with its line: %v", err)
+	}
 	if _, err := datamap.Parse([]byte(table + `}]}}]`)); err != nil {
 		t.Errorf("the table that the others spoil is refused itself: %v", err)
 	}

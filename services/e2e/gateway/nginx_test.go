@@ -101,7 +101,7 @@ func startNginx(t *testing.T, tenureURL, bearer, appURL string, changes ...strin
 	if err != nil {
 		program = "/usr/sbin/nginx" // Debian's place, which is not in every user's PATH
 		if _, err := os.Stat(program); err != nil {
-			t.Fatal("nginx is missing: run scripts/setup as root, or install Debian's package nginx-light")
+			t.Fatal("nginx is missing: run `scripts/setup test` as root, or install Debian's package nginx-light")
 		}
 	}
 	dir := t.TempDir()

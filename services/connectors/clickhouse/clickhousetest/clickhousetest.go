@@ -51,7 +51,11 @@ func installed() ([]string, error) {
 	if path, err := exec.LookPath("clickhouse"); err == nil {
 		return []string{path, "server"}, nil
 	}
-	return nil, errors.New("no clickhouse-server in PATH: install one (Debian: apt-get install clickhouse-server)")
+	// Debian's place, which is not in every user's PATH.
+	if path, err := exec.LookPath("/usr/sbin/clickhouse-server"); err == nil {
+		return []string{path}, nil
+	}
+	return nil, errors.New("clickhouse-server is missing: run `scripts/setup test` as root, or install Debian's package clickhouse-server")
 }
 
 func configure(dir, port string) error {

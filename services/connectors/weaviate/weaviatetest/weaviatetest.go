@@ -3,6 +3,7 @@
 package weaviatetest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -42,14 +43,29 @@ func Binary(ctx context.Context) (string, error) {
 	}
 	defer os.RemoveAll(apart)
 	fmt.Fprintf(os.Stderr, "Building %s@%s into %s, once, which takes some minutes...\n", module, Version, dir)
-	build := exec.CommandContext(ctx, "go", "install", module+"@"+Version)
-	build.Dir = apart
+	var said progress
+	build := exec.CommandContext(ctx, "go", "install", "-v", module+"@"+Version)
+	build.Dir, build.Stdout, build.Stderr = apart, &said, &said
 	build.Env = append(os.Environ(), "GOBIN="+apart, "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
+	if err := build.Run(); err != nil {
 		return "", fmt.Errorf("build Weaviate's server: %w (put a weaviate-server of %s at %s by hand, or make the Go module proxy reachable)\n%s",
-			err, Version, binary, out[max(0, len(out)-4<<10):])
+			err, Version, binary, said.Bytes()[max(0, said.Len()-4<<10):])
 	}
 	return binary, os.Rename(filepath.Join(apart, "weaviate-server"), binary)
+}
+
+// progress keeps what a verbose build says, a line per module that it fetches and per package that it compiles, and shows
+// people now and then that it goes on.
+type progress struct{ bytes.Buffer }
+
+func (p *progress) Write(said []byte) (int, error) {
+	const each = 200 // of some 2,000 lines
+	before := bytes.Count(p.Bytes(), []byte("\n"))
+	n, err := p.Buffer.Write(said)
+	if steps := bytes.Count(p.Bytes(), []byte("\n")); steps/each > before/each {
+		fmt.Fprintf(os.Stderr, "  %d modules and packages done\n", steps)
+	}
+	return n, err
 }
 
 // Server is a running Weaviate of one node, without authentication.

@@ -14,7 +14,7 @@ demo: ## Start everything real and drive one tenant through its whole life (EXIT
 
 .PHONY: test
 test: ## Install what is needed and run every test
-	@scripts/setup
+	@scripts/setup test
 	@scripts/test
 
 .PHONY: lint

@@ -26,6 +26,11 @@ bench: ## Measure the pipeline beside what this machine can do
 	@scripts/setup
 	@go run ./services/cmd/tenure bench
 
+.PHONY: bench-erase
+bench-erase: ## Measure an erasure, and what other tenants notice of it, beside a plain DELETE and the drop of a partition
+	@scripts/setup
+	@go run ./services/cmd/tenure bench erase
+
 .PHONY: generate
 generate: ## Write again what is generated: schemas and diagrams
 	@for m in schemas shared services services/devstack services/cmd/tenure; do (cd $$m && go generate ./...) || exit 1; done

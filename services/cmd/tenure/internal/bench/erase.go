@@ -155,7 +155,7 @@ func (e *eraser) prepare(ctx context.Context) error {
 // round fills the leaver's rows, listens to the others alone, and then while the rows go.
 func (e *eraser) round(ctx context.Context, w way) (took time.Duration, quiet, during latencies, err error) {
 	if w.table == "split" {
-		if _, err := e.db.Exec(ctx, `CREATE TABLE bench.split_leaver PARTITION OF bench.split FOR VALUES IN ('`+leaver+`')`); err != nil {
+		if _, err := e.db.Exec(ctx, `CREATE TABLE IF NOT EXISTS bench.split_leaver PARTITION OF bench.split FOR VALUES IN ('`+leaver+`')`); err != nil {
 			return 0, nil, nil, err
 		}
 	}

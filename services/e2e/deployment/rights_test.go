@@ -31,7 +31,7 @@ func (w *world) testBusRights(t *testing.T) {
 		{"billing", "tenure.events.lifecycle.acme.tenant.activated"},
 		{"lifecycle", "tenure.events.billing.acme.payment.confirmed"},
 		{"export", "tenure.events.stripe.acme.invoice.paid"},
-		{"notifier", "tenure.commands.acme"},
+		{"deletion", "tenure.commands.acme"},
 		{"deletion", "tenure.usage.acme"},
 		{"upstream", "tenure.events.lifecycle.acme.tenant.activated"},
 		{"upstream", "tenure.usage.acme"},
@@ -44,6 +44,10 @@ func (w *world) testBusRights(t *testing.T) {
 		// What a tenant pays is for the lifecycle to ask, which knows who may see it.
 		{"upstream", "tenure.queries.billing.quote"},
 		{"saas", "tenure.queries.billing.quote"},
+		// How a tenant is and what a command would do, the notifier shows to whoever has a link; others ask the API.
+		{"upstream", "tenure.queries.lifecycle.tenant"},
+		{"saas", "tenure.queries.lifecycle.preview"},
+		{"notifier", "tenure.queries.deletion.inventory"},
 		// A gate that is none could hold every plan change up, or let one through.
 		{"upstream", "tenure.gates.forged"},
 		// Nobody works on another's consumer.

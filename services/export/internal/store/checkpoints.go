@@ -92,8 +92,8 @@ func ForgetArchive(ctx context.Context, q pg.Querier, j *Job) error {
 
 // SpoilArchive makes the next worker begin anew: what is there is no good. The upload is still known, to be aborted.
 func SpoilArchive(ctx context.Context, q pg.Querier, j *Job) error {
-	_, err := q.Exec(ctx, `UPDATE archives SET plan = 'null', parts = NULL WHERE export_id = $1`, j.ExportID)
-	return wrap("give up the archive of", j.ExportID, err)
+	return fenced(ctx, q, j, `, spoiled AS (UPDATE archives SET plan = 'null', parts = NULL FROM held WHERE archives.export_id = $1)
+		UPDATE jobs SET status = 'pending' FROM held WHERE jobs.export_id = $1`)
 }
 
 // Uploads tells the upload of each of the exports that is open: "" when its worker may just be beginning one.

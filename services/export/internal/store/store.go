@@ -144,10 +144,10 @@ func Cancel(ctx context.Context, q pg.Querier, j *Job) error {
 		sha256 = '', bytes = 0, manifest = NULL, snapshot_at = NULL, expires_at = NULL, `+forgetRequest+` WHERE export_id = $1 AND epoch = $2`)
 }
 
-// Retry lets a job be claimed again after a delay, and counts a failure.
+// Retry lets a job be claimed again after a delay, to go on where it is, and counts a failure.
 func Retry(ctx context.Context, q pg.Querier, j *Job, reason string, after time.Duration) error {
-	return held(ctx, q, j, `UPDATE jobs SET status = 'pending', error = $3, failures = failures + 1,
-		run_after = now() + $4::interval, lease_until = '-infinity' WHERE export_id = $1 AND epoch = $2`, reason, after)
+	return held(ctx, q, j, `UPDATE jobs SET status = CASE status WHEN 'running' THEN 'pending' ELSE status END, error = $3,
+		failures = failures + 1, run_after = now() + $4::interval, lease_until = '-infinity' WHERE export_id = $1 AND epoch = $2`, reason, after)
 }
 
 // Postpone lets a job be claimed again after a delay, to go on where it is; nothing is counted, since a part outside is

@@ -152,6 +152,9 @@ func (w *world) testLife(t *testing.T, c *client.Client, s *saas) {
 	require.NotNil(t, asked.Approval, "the retention policy wants a second operator")
 	_, err = client.New(w.public.URL, w.token(t, "bob")).Approve(ctx, "acme", asked.Approval.ID, "")
 	require.NoError(t, err)
+	testkit.WaitFor(t, patience, "the notifier asks it to come back", func() bool {
+		return strings.Contains(testkit.Receive(t, patience, w.letters), "Subject: Come back")
+	})
 	w.waitState(t, c, "acme", "deleted")
 	require.True(t, s.did("erase") && s.did("verify"))
 	_, err = c.Certificate(ctx, "acme")

@@ -66,6 +66,18 @@ type world struct {
 	stops     []func() // of the services that run
 }
 
+// campaigns have one mail to whoever leaves, at any time of the day.
+const campaigns = `
+campaigns:
+  - name: leaving
+    triggers: [deletion_requested]
+    ends_after_days: 28
+    steps:
+      - name: why
+        after_days: 2
+        texts: {en: {subject: Come back, body: "{{.Link}}"}}
+`
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{letters: make(chan string, 100), addresses: map[string]string{}}
@@ -73,13 +85,16 @@ func newWorld(t *testing.T) *world {
 	_, bucket := s3test.Bucket(t)
 	datamap := filepath.Join(t.TempDir(), "datamap.yaml")
 	require.NoError(t, os.WriteFile(datamap, []byte("stores: []\n"), 0o600))
+	campaignFile := filepath.Join(t.TempDir(), "campaigns.yaml")
+	require.NoError(t, os.WriteFile(campaignFile, []byte(campaigns), 0o600))
 	planFile, err := filepath.Abs(filepath.Join(root, "deploy", "plans.example.yaml"))
 	require.NoError(t, err)
 
 	w.variables = made(t)
 	maps.Copy(w.variables, forPeople())
 	maps.Copy(w.variables, map[string]string{
-		"DATAMAP_FILE": datamap, "PLANS_FILE": planFile, "S3_ACCESS_KEY": store.AccessKey, "S3_SECRET_KEY": store.SecretKey,
+		"DATAMAP_FILE": datamap, "PLANS_FILE": planFile, "CAMPAIGNS_FILE": campaignFile,
+		"S3_ACCESS_KEY": store.AccessKey, "S3_SECRET_KEY": store.SecretKey,
 		"TENURE_S3_PUBLIC_URL": store.Endpoint, "TENURE_SLACK_WEBHOOK": "http://127.0.0.1:1", "SMTP_URL": "smtp://" + startMail(t, w.letters),
 	})
 	w.project = project(t, w.variables)

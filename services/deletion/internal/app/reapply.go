@@ -127,7 +127,8 @@ func (a *App) adoptable(ctx context.Context, t purge.Tombstone) (document []byte
 		return nil, fmt.Sprintf("its certificate in the bucket is none of this service's: %v", err), nil
 	}
 	var content purge.Certificate
-	if err := json.Unmarshal(signed.Content, &content); err != nil || content.Tenant != t.Tenant || content.Generation != t.Generation {
+	_ = json.Unmarshal(signed.Content, &content) // what it does not say cannot be the tenant's
+	if content.Tenant != t.Tenant || content.Generation != t.Generation {
 		return nil, "its certificate in the bucket is another's", nil
 	}
 	return document, "", nil

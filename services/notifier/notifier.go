@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/mail"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
@@ -19,6 +18,7 @@ import (
 	"tenure/services/notifier/internal/channel"
 	"tenure/services/notifier/internal/link"
 	"tenure/services/notifier/internal/message"
+	"tenure/services/notifier/internal/pages"
 	"tenure/services/notifier/internal/store"
 	"tenure/services/notifier/migrations"
 	"tenure/shared/bus"
@@ -26,7 +26,6 @@ import (
 	"tenure/shared/inbox"
 	"tenure/shared/pg"
 	"tenure/shared/plans/planfile"
-	"tenure/shared/query"
 	"tenure/shared/runner"
 	"tenure/shared/vault"
 )
@@ -105,6 +104,7 @@ type Service struct {
 	senders   []*app.Sender
 	hooks     *app.Webhooks
 	campaigns *app.Campaigns
+	acts      *app.Acts
 }
 
 // New implements runner.New.
@@ -140,14 +140,17 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 		return nil, err
 	}
 	house := app.House{BaseURL: strings.TrimRight(settings.PublicURL, "/"), Operator: operator}
+	house.Links = link.New(house.BaseURL, deps.Vault.Secret("links"))
+	asking := lifecycle{deps.Bus}
 	s.campaigns = app.NewCampaigns(s.db, app.CampaignConfig{
-		File: file, Plans: offer.Plans, Day: deps.Day, Live: s.live, Asked: s.kickSenders,
-		Links: link.New(house.BaseURL, deps.Vault.Secret("links")),
+		File: file, Plans: offer.Plans, Day: deps.Day, Live: asking.live, Asked: s.kickSenders, Links: house.Links,
 	})
 	for _, c := range channels {
 		s.senders = append(s.senders, app.NewSender(s.db, deps.Vault, s.log, c, house, s.campaigns))
 	}
 	s.reactor = app.NewReactor(s.db, deps.Vault, message.Rules{Day: deps.Day}, settings.operators(), s.campaigns)
+	s.acts = app.NewActs(s.db, deps.Bus)
+	(&pages.Pages{DB: s.db, Links: house.Links, Lifecycle: asking, Asked: s.acts.Kick}).Register(deps.Mux)
 	s.hooks = app.NewWebhooks(s.db, deps.Vault, s.log, deps.Egress(), deps.Day, s.kickSenders)
 	(&api.API{DB: s.db, Webhooks: s.hooks, Egress: deps.Egress(), Day: deps.Day, Plans: offer.Plans}).Register(deps.API)
 	return s, nil
@@ -167,20 +170,6 @@ func (s *Service) openDatabase(ctx context.Context, deps runner.Deps) (err error
 	return err
 }
 
-// liveTimeout bounds the lifecycle's answer, for which a mail waits.
-const liveTimeout = 2 * time.Second
-
-// live asks the lifecycle how a tenant is now.
-func (s *Service) live(ctx context.Context, tenant string) (app.Live, error) {
-	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
-	defer cancel()
-	var now query.Tenant
-	if err := s.bus.Ask(ctx, query.LifecycleTenant, query.TenantRequest{Tenant: tenant}, &now); err != nil {
-		return app.Live{}, err
-	}
-	return app.Live{State: now.State, Plan: now.Plan, Generation: now.Generation}, nil
-}
-
 // Run implements runner.Service.
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
@@ -190,6 +179,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return s.hooks.Run(ctx) })
 	g.Go(func() error { return s.campaigns.Run(ctx) })
+	g.Go(func() error { return s.acts.Run(ctx) })
 	// All of a service's events, wanted or not: only so do gaps in their sequences show. The facts go by themselves, so that
 	// a tenant's many reports of usage do not keep it from hearing of its suspension.
 	g.Go(func() error { return s.react(ctx, schema, "tenure.events.lifecycle.>") })

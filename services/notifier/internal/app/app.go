@@ -63,13 +63,16 @@ func (r *Reactor) React(ctx context.Context, e events.Event) (inbox.Commit, erro
 		if err := r.campaigns.take(ctx, tx, e); err != nil {
 			return err
 		}
+		if err := takeAct(ctx, tx, e); err != nil {
+			return err
+		}
 		return tellEndpoints(ctx, tx, e)
 	}, nil
 }
 
 // Wants picks the events that React is called with.
 func Wants(eventType string) bool {
-	return message.Wants(eventType) || webhook.Wants(eventType) || campaign.Wants(eventType)
+	return message.Wants(eventType) || webhook.Wants(eventType) || campaign.Wants(eventType) || heardByActs[eventType]
 }
 
 // tellEndpoints stores the calls that an event asks for. A new life begins without the endpoints of the former one, whose

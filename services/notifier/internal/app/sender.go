@@ -12,6 +12,7 @@ import (
 
 	"tenure/services/notifier/internal/campaign"
 	"tenure/services/notifier/internal/channel"
+	"tenure/services/notifier/internal/link"
 	"tenure/services/notifier/internal/message"
 	"tenure/services/notifier/internal/store"
 	"tenure/shared/eventlog"
@@ -63,6 +64,7 @@ type House struct {
 	BaseURL string
 	// Operator is whom alerts reach; without an address nobody.
 	Operator vault.Contact
+	Links    link.Links
 }
 
 // NewSender returns a sender that Run starts.
@@ -230,11 +232,26 @@ func (s *Sender) compose(ctx context.Context, m store.Message, contact vault.Con
 	if m.Template == message.Campaign {
 		return s.campaigns.compose(ctx, m, contact)
 	}
-	mail, err := message.Render(m.Template, message.View{Facts: m.Facts, Tenant: m.Tenant, Name: contact.Name, BaseURL: s.house.BaseURL})
+	mail, err := message.Render(m.Template, message.View{
+		Facts: m.Facts, Tenant: m.Tenant, Name: contact.Name, BaseURL: s.house.BaseURL, Undo: s.undo(m),
+	})
 	if err != nil {
 		return channel.Letter{}, fault.Permanent(err)
 	}
 	return letterOf(m, contact, mail), nil
+}
+
+// undo is the link that calls off what a message tells of; "" where there is none. A life whose beginning was not seen is the
+// first one: any other begins with an event that is.
+func (s *Sender) undo(m store.Message) string {
+	generation := max(1, m.Generation)
+	switch m.Template {
+	case message.DowngradeScheduled:
+		return s.house.Links.KeepPlan(m.Tenant, generation, m.ID, m.Facts.Until)
+	case message.DeletionScheduled, message.DeletionReminder:
+		return s.house.Links.KeepAccount(m.Tenant, generation, m.ID, m.Facts.Until)
+	}
+	return ""
 }
 
 func letterOf(m store.Message, to vault.Contact, mail message.Mail) channel.Letter {

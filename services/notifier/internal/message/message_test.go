@@ -285,7 +285,7 @@ func TestMails(t *testing.T) {
 	}
 	count := map[message.Template]int{}
 	for _, d := range drafts {
-		mail, err := message.Render(d.Template, message.View{Facts: d.Facts, Tenant: "acme", Name: "Ada Lovelace", BaseURL: "https://tenure.example"})
+		mail, err := message.Render(d.Template, message.View{Facts: d.Facts, Tenant: "acme", Name: "Ada Lovelace", BaseURL: "https://tenure.example", Undo: "https://tenure.example/l/undo"})
 		if err != nil {
 			t.Errorf("%s: %v", d.Template, err)
 			continue

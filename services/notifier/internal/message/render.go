@@ -20,6 +20,8 @@ type View struct {
 	Name string
 	// BaseURL is where people reach Tenure, without a slash at the end.
 	BaseURL string
+	// Undo is the link that calls off what the mail tells of.
+	Undo string
 }
 
 // Mail is a rendered message.

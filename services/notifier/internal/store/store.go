@@ -44,6 +44,8 @@ type Message struct {
 	Attempts int
 	// DueAt is when it was meant to leave, whatever has delayed it since.
 	DueAt time.Time
+	// Generation is the life of the tenant that it is about; 0 where its beginning was never seen.
+	Generation int64
 }
 
 // messageID is the same whenever the same event asks for the same mail.
@@ -175,7 +177,7 @@ func Claim(ctx context.Context, q pg.Querier, to []Recipient, limit int, lease t
 	rows, err := q.Query(ctx, `UPDATE messages SET next_try_at = now() + $2, attempts = attempts + 1
 		WHERE id IN (SELECT id FROM messages WHERE state = 'queued' AND recipient = ANY ($3) AND next_try_at <= now()
 			ORDER BY next_try_at, created_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-		RETURNING id, tenant_id, template, facts, event_id, correlation_id, recipient, contact, attempts, due_at`, limit, lease, to)
+		RETURNING id, tenant_id, template, facts, event_id, correlation_id, recipient, contact, attempts, due_at, generation`, limit, lease, to)
 	if err != nil {
 		return nil, fmt.Errorf("claim messages: %w", err)
 	}

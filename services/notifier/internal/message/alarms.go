@@ -26,6 +26,17 @@ var alarms = table(
 	on(func(p *events.ArchiveOverdue) Reaction {
 		return alert(p, Facts{ExportID: p.ExportID, Until: p.DueBy})
 	}),
+	on(func(p *events.PurgeStepFailed) Reaction {
+		return alert(p, Facts{OperationID: p.OperationID})
+	}),
+	on(func(p *events.ErasureStuck) Reaction {
+		return alert(p, Facts{OperationID: p.OperationID, Kind: p.Operation})
+	}),
+	on(func(p *events.SubjectOverdue) Reaction {
+		return alert(p, Facts{OperationID: p.RequestID, Until: p.DueBy})
+	}),
+	on(func(p *events.DeletionApprovalRequested) Reaction { return alert(p, Facts{}) }),
+	on(func(p *events.HoldReleaseRequested) Reaction { return alert(p, Facts{}) }),
 )
 
 func alert(p events.Payload, f Facts) Reaction {

@@ -229,6 +229,11 @@ var alarming = []struct {
 		message.Facts{Event: "drift.found", Kind: "plan_differs", SubscriptionID: "sub_1", Plan: "starter", LivePlan: "professional"},
 	},
 	{&events.ArchiveOverdue{ExportID: "exp-1", DueBy: when}, message.Facts{Event: "export.overdue", ExportID: "exp-1", Until: when}},
+	{&events.PurgeStepFailed{OperationID: "op-1", Error: "secret internals"}, message.Facts{Event: "purge.step_failed", OperationID: "op-1"}},
+	{&events.ErasureStuck{OperationID: "op-1", Operation: "retention", Error: "secret internals"}, message.Facts{Event: "erasure.stuck", OperationID: "op-1", Kind: "retention"}},
+	{&events.SubjectOverdue{RequestID: "req-1", DueBy: when}, message.Facts{Event: "subject.overdue", OperationID: "req-1", Until: when}},
+	{&events.DeletionApprovalRequested{}, message.Facts{Event: "deletion.approval_requested"}},
+	{&events.HoldReleaseRequested{}, message.Facts{Event: "hold.release_requested"}},
 }
 
 func TestEventsCallAnOperator(t *testing.T) {

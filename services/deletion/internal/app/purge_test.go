@@ -99,7 +99,8 @@ func wantCertificate(t *testing.T, w *world) {
 		t.Errorf("certificate %s", document)
 	}
 	wantInventory := []purge.Inventoried{
-		{Store: "documents", Targets: []string{}, Rows: 412}, {Store: "files", Targets: []string{}, Rows: 7},
+		{Store: "documents", Targets: []string{}, Rows: 412},
+		{Store: "files", Targets: []string{}, Rows: 7},
 		{Store: "tenure/vault", Kind: "vault", Targets: []string{"the key of the tenant's name and address"}, Rows: 1},
 	}
 	if diff := cmp.Diff(wantInventory, c.Inventory, cmpopts.IgnoreFields(purge.Inventoried{}, "CountedAt")); diff != "" {

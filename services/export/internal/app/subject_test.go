@@ -23,7 +23,7 @@ func TestErrorsDoNotNameThePerson(t *testing.T) {
 	if delay, waits := fault.Delay(err); !waits || delay != time.Second {
 		t.Error("it is no outage any more")
 	}
-	if withoutSubject(job, nil) != nil || withoutSubject(&store.Job{}, down) != down {
+	if withoutSubject(job, nil) != nil || withoutSubject(&store.Job{}, down).Error() != down.Error() {
 		t.Error("what names nobody is changed")
 	}
 }

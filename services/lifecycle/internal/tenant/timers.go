@@ -64,7 +64,7 @@ func (s State) Timers() []Timer {
 		return out
 	}
 	for _, st := range s.Lease.Steps {
-		if st.Undo == s.Lease.back() && !(st.Status == StepWaiting && s.withholds(st)) {
+		if st.Undo == s.Lease.back() && (st.Status != StepWaiting || !s.withholds(st)) {
 			arm(st.timer(), st.Deadline)
 		}
 	}

@@ -183,7 +183,9 @@ func (s *Service) Run(ctx context.Context) error {
 	// All of a service's events, wanted or not: only so do gaps in their sequences show. The facts go by themselves, so that
 	// a tenant's many reports of usage do not keep it from hearing of its suspension.
 	g.Go(func() error { return s.react(ctx, schema, "tenure.events.lifecycle.>") })
-	g.Go(func() error { return s.react(ctx, factsConsumer, "tenure.events.billing.>", "tenure.events.export.>", "tenure.events.deletion.>") })
+	g.Go(func() error {
+		return s.react(ctx, factsConsumer, "tenure.events.billing.>", "tenure.events.export.>", "tenure.events.deletion.>")
+	})
 	return g.Wait()
 }
 

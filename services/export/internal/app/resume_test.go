@@ -48,7 +48,7 @@ func (s *steady) Snapshot(context.Context, connectors.Scope, time.Time) (connect
 }
 
 func (s *steady) Bytes(context.Context, connectors.Scope) (int64, error) {
-	return int64(s.files) * 32 << 20, nil
+	return int64(s.files) * 16 << 20, nil
 }
 
 func (s *steady) Ranges(_ context.Context, kind string, n int) ([]connectors.Range, error) {
@@ -185,7 +185,9 @@ func TestCrashAtEveryCommit(t *testing.T) {
 func (b *bench) checkTidy(t *testing.T) {
 	t.Helper()
 	b.start(t)
-	testkit.WaitFor(t, patience, "S3 holds the archive alone", func() bool { return b.left(t) == 1 })
+	var completed int64
+	check(t, b.db.QueryRow(t.Context(), `SELECT count(*) FROM jobs WHERE status = 'completed'`).Scan(&completed))
+	testkit.WaitFor(t, patience, "S3 holds the archives alone", func() bool { return b.left(t) == completed })
 	var rows int
 	check(t, b.db.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM archives) + (SELECT count(*) FROM checkpoints)`).Scan(&rows))
 	if rows != 0 {
@@ -358,4 +360,22 @@ func TestFormerHolderStoresNoCheckpoint(t *testing.T) {
 	if job := b.job(t, "exp_1"); job.RedoneBytes != 7 {
 		t.Errorf("the job is %+v", job)
 	}
+}
+
+// archived are the lines of a kind, in the order of the archive.
+func archived(t *testing.T, object []byte, kind string) (all []string) {
+	t.Helper()
+	z, err := zip.NewReader(bytes.NewReader(object), int64(len(object)))
+	check(t, err)
+	for _, f := range z.File {
+		if manifest.KindOf(f.Name) != kind {
+			continue
+		}
+		r, err := f.Open()
+		check(t, err)
+		content, err := io.ReadAll(r)
+		check(t, err)
+		all = append(all, strings.FieldsFunc(string(content), func(c rune) bool { return c == '\n' })...)
+	}
+	return all
 }

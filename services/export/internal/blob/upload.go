@@ -23,8 +23,8 @@ var (
 )
 
 // tries is how often one call is tried when S3 answers with an error of its own: a call of which S3 refuses one in five fails
-// once in 80,000 times.
-const tries = 7
+// once in 3,000 times.
+const tries = 5
 
 // Upload is a multipart upload. The object appears when it is completed, whole or not at all. It is safe for concurrent
 // use.

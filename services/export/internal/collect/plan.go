@@ -45,7 +45,7 @@ type Range struct {
 const (
 	// fileBytes is about how much a file of a parted kind should hold, as the store keeps it: small enough to be opened
 	// by any program and to be read again after a kill, large enough to keep the files few.
-	fileBytes = 32 << 20
+	fileBytes = 16 << 20
 	// maxFiles bounds the files of one kind from one store, and with them the plan.
 	maxFiles = 2000
 

@@ -60,7 +60,7 @@ func rows(n, bytes int) []row {
 func (s *shelf) Name() string { return s.name }
 
 func (s *shelf) Bytes(context.Context, connectors.Scope) (int64, error) {
-	return s.files * 32 << 20, nil
+	return s.files * 16 << 20, nil
 }
 
 func (s *shelf) Snapshot(_ context.Context, _ connectors.Scope, since time.Time) (connectors.Snapshot, error) {

@@ -8,6 +8,9 @@ CREATE TABLE chains (
     hash      bytea  NOT NULL
 );
 
+-- What a participant keeps after its erasure, and why.
+ALTER TABLE erasures ADD COLUMN kept jsonb NOT NULL DEFAULT '[]';
+
 -- The signed root of each day. The bytes are kept before they are copied to the object store: so there is one root of a
 -- day, whatever fails. document is NULL until it is signed, published_at until the bucket has it.
 CREATE TABLE roots (

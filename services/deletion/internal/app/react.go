@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -117,15 +118,17 @@ func (a *App) done(e events.Event, p *events.StepDone) inbox.Commit {
 	if p.Participant == Participant || p.Action != purge.ActionErase && p.Action != purge.ActionVerify {
 		return nil
 	}
-	var told struct {
-		Before *int64 `json:"before"`
-		After  int64  `json:"after"`
-	}
+	var told events.Erasure
 	// Anything else than counts is as good as no counts: the participant says that it is done.
 	_ = json.Unmarshal(p.Result, &told)
+	found := purge.Store{Name: purge.ParticipantStore(p.Participant), Before: told.Before, After: &told.After}
+	for _, kept := range told.Exceptions {
+		if kept.What != "" {
+			found.Kept = append(found.Kept, purge.Exception{What: kept.What, Why: cmp.Or(kept.Reason, p.Participant+" gives no reason")})
+		}
+	}
 	return func(ctx context.Context, tx pgx.Tx) error {
-		name := purge.ParticipantStore(p.Participant)
-		return store.FoundByParticipant(ctx, tx, e.Subject, p.OperationID, name, told.Before, told.After)
+		return store.FoundByParticipant(ctx, tx, e.Subject, p.OperationID, found)
 	}
 }
 

@@ -87,7 +87,6 @@ type ChainHead struct {
 var exceptions = []Exception{
 	{What: "the audit log: the tenant's id, states, times and reasons", Why: "it proves what was done; the names and addresses behind it were destroyed"},
 	{What: "this certificate and the counts in it", Why: "they prove the deletion"},
-	{What: "invoices and payments at Stripe, if there were any", Why: "tax law asks for them to be kept"},
 }
 
 // Certificate says what was erased, as of now. It fails unless every store was found empty or stays for a reason, and the
@@ -126,10 +125,11 @@ func Counts(stores []Store) []StoreCount {
 	return out
 }
 
-// Left lists the stores that an erasure leaves as they are.
+// Left lists what participants keep, and the stores that an erasure leaves as they are.
 func Left(stores []Store) []Exception {
 	out := []Exception{}
 	for _, s := range stores {
+		out = append(out, s.Kept...)
 		if s.Stays == "" {
 			continue
 		}

@@ -43,6 +43,8 @@ type Store struct {
 	// After is what the last look found, at ReadAt; nil when nobody has looked since the erasing began.
 	After  *int64
 	ReadAt time.Time
+	// Kept is what a participant says that it keeps all the same.
+	Kept []Exception
 }
 
 func (s Store) empty() bool { return s.After != nil && *s.After == 0 }

@@ -66,19 +66,25 @@ func ours(ctx context.Context, q pg.Querier, j *Job, sql string, args ...any) er
 	return nil
 }
 
-// FoundByParticipant records what a participant told about its own store; before nil is: nothing.
-func FoundByParticipant(ctx context.Context, q pg.Querier, tenant, operationID, store string, before *int64, after int64) error {
-	_, err := q.Exec(ctx, `INSERT INTO erasures AS e (tenant_id, operation_id, store, before, after, read_at)
-		VALUES ($1, $2, $3, $4, $5, now())
+// FoundByParticipant records what a participant told about its own store; before nil is: nothing. What it said to keep stays
+// when a later answer, to the look whether all is gone, says nothing of it.
+func FoundByParticipant(ctx context.Context, q pg.Querier, tenant, operationID string, s purge.Store) error {
+	kept := s.Kept
+	if kept == nil {
+		kept = []purge.Exception{}
+	}
+	_, err := q.Exec(ctx, `INSERT INTO erasures AS e (tenant_id, operation_id, store, before, after, kept, read_at)
+		VALUES ($1, $2, $3, $4, $5, $6, now())
 		ON CONFLICT (tenant_id, operation_id, store) DO UPDATE SET before = coalesce(e.before, excluded.before),
-			after = excluded.after, read_at = excluded.read_at`, tenant, operationID, store, before, after)
-	return wrap("count", store, err)
+			after = excluded.after, read_at = excluded.read_at, kept = CASE excluded.kept WHEN '[]' THEN e.kept ELSE excluded.kept END`,
+		tenant, operationID, s.Name, s.Before, s.After, kept)
+	return wrap("count", s.Name, err)
 }
 
 // Counted returns what was written down and found of each store in an operation, by the stores' names.
 func Counted(ctx context.Context, q pg.Querier, tenant, operationID string) ([]purge.Store, error) {
 	rows, err := q.Query(ctx, `SELECT store, kind, targets, class, stays, basis, until, before, coalesce(counted_at, '0001-01-01Z'), after,
-		coalesce(read_at, '0001-01-01Z') FROM erasures WHERE tenant_id = $1 AND operation_id = $2 ORDER BY store`, tenant, operationID)
+		coalesce(read_at, '0001-01-01Z'), kept FROM erasures WHERE tenant_id = $1 AND operation_id = $2 ORDER BY store`, tenant, operationID)
 	if err != nil {
 		return nil, wrap("read the counts of", tenant, err)
 	}

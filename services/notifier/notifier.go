@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
+	"os"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -49,6 +50,8 @@ type settings struct {
 	OperatorMail string `env:"TENURE_OPERATOR_MAIL"`
 	// SlackWebhook is the incoming webhook of the room where operators are, in Slack or what understands Slack's form.
 	SlackWebhook string `env:"TENURE_SLACK_WEBHOOK"`
+	// MailTemplates is a folder with mails in place of ours, <locale>/<template>.txt; empty: none.
+	MailTemplates string `env:"TENURE_MAIL_TEMPLATES"`
 	// Campaigns is the path of the campaign file; empty: no campaigns.
 	Campaigns string `env:"TENURE_CAMPAIGNS"`
 	// Plans is the path of the plan file, as the lifecycle has it.
@@ -76,6 +79,18 @@ func (s settings) operators() (to []store.Recipient) {
 		to = append(to, store.OperatorChat)
 	}
 	return to
+}
+
+// mails are ours, under the operator's own.
+func (s settings) mails() (*message.Set, error) {
+	if s.MailTemplates == "" {
+		return message.NewSet(nil)
+	}
+	set, err := message.NewSet(os.DirFS(s.MailTemplates))
+	if err != nil {
+		return nil, fmt.Errorf("mail templates in %s (TENURE_MAIL_TEMPLATES):\n%w", s.MailTemplates, err)
+	}
+	return set, nil
 }
 
 // channels are the ways out that are set up.
@@ -127,6 +142,10 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	mails, err := settings.mails()
+	if err != nil {
+		return nil, err
+	}
 	file, err := campaigns.Load(settings.Campaigns)
 	if err != nil {
 		return nil, err
@@ -139,7 +158,7 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	if err := s.openDatabase(ctx, deps); err != nil {
 		return nil, err
 	}
-	house := app.House{BaseURL: strings.TrimRight(settings.PublicURL, "/"), Operator: operator}
+	house := app.House{BaseURL: strings.TrimRight(settings.PublicURL, "/"), Operator: operator, Mails: mails}
 	house.Links = link.New(house.BaseURL, deps.Vault.Secret("links"))
 	asking := lifecycle{deps.Bus}
 	s.campaigns = app.NewCampaigns(s.db, app.CampaignConfig{
@@ -148,11 +167,13 @@ func New(ctx context.Context, deps runner.Deps) (runner.Service, error) {
 	for _, c := range channels {
 		s.senders = append(s.senders, app.NewSender(s.db, deps.Vault, s.log, c, house, s.campaigns))
 	}
-	s.reactor = app.NewReactor(s.db, deps.Vault, message.Rules{Day: deps.Day}, settings.operators(), s.campaigns)
+	rules := message.Rules{Day: deps.Day, Plans: offer.Plans}
+	s.reactor = app.NewReactor(s.db, deps.Vault, rules, settings.operators(), s.campaigns)
 	s.acts = app.NewActs(s.db, deps.Bus)
 	(&pages.Pages{DB: s.db, Links: house.Links, Lifecycle: asking, Asked: s.acts.Kick}).Register(deps.Mux)
 	s.hooks = app.NewWebhooks(s.db, deps.Vault, s.log, deps.Egress(), deps.Day, s.kickSenders)
 	(&api.API{DB: s.db, Webhooks: s.hooks, Egress: deps.Egress(), Day: deps.Day, Plans: offer.Plans}).Register(deps.API)
+	(&api.Mails{Set: mails, BaseURL: house.BaseURL}).Register(deps.API)
 	return s, nil
 }
 

@@ -49,10 +49,12 @@ func MailOf(p Payload) string {
 	return ""
 }
 
-// suspensionMail tells a trial's end from other suspensions, when it is the one reason.
+// suspensionMail tells a trial's end from other suspensions, when nothing else that closes access is there beside.
 func suspensionMail(blocks []Block) string {
-	other := func(b Block) bool { return b.Kind != "trial" && b.Kind != "over_limit" }
-	if len(blocks) > 0 && !slices.ContainsFunc(blocks, other) {
+	has := func(kinds ...string) bool {
+		return slices.ContainsFunc(blocks, func(b Block) bool { return slices.Contains(kinds, b.Kind) })
+	}
+	if has("trial") && !has("payment", "admin", "abuse") {
 		return "trial_ended"
 	}
 	return "suspended"

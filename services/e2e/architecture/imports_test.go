@@ -163,7 +163,7 @@ func TestPurePackages(t *testing.T) {
 		"tenure/services/billing/internal/usage", "tenure/services/export/internal/manifest",
 		"tenure/services/deletion/internal/purge", "tenure/services/deletion/internal/roots",
 		"tenure/services/notifier/internal/message", "tenure/services/notifier/internal/campaign",
-		"tenure/services/notifier/internal/webhook", "tenure/shared/plans", "tenure/shared/retention",
+		"tenure/services/notifier/internal/webhook", "tenure/services/notifier/internal/language", "tenure/shared/plans", "tenure/shared/retention",
 	}
 	// What they may import beside each other: it touches nothing either, but takes a library's help (CloudEvents, the
 	// canonical form of JSON).

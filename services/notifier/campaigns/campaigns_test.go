@@ -16,9 +16,10 @@ func TestTheExample(t *testing.T) {
 	if !ok || len(leaving.Steps) != 2 || leaving.Holdout != 10 || leaving.Ends != 28 || len(leaving.Variants) != 2 {
 		t.Fatalf("read %+v", leaving)
 	}
-	why := leaving.Steps[0]
-	if why.Default != "en" || !strings.Contains(why.TextFor("de-AT").Subject, "Können") || !strings.Contains(why.TextFor("fr").Subject, "Is there") {
-		t.Errorf("texts %+v", why.Texts)
+	for locale, want := range map[string]struct{ subject, in string }{"de-AT": {"Können", "de"}, "fr": {"Is there", "en"}} {
+		if text, in := leaving.Steps[0].TextFor(locale); !strings.Contains(text.Subject, want.subject) || in != want.in {
+			t.Errorf("the text for %s is %+v, in %s", locale, text, in)
+		}
 	}
 	if f.Quiet.From != 19*60 || f.Quiet.To != 8*60 || !f.Quiet.Weekends || f.Zones[""] != "UTC" || f.Zones["us-east-1"] != "America/New_York" {
 		t.Errorf("hours %+v, zones %v", f.Quiet, f.Zones)

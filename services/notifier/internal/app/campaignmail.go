@@ -9,6 +9,7 @@ import (
 
 	"tenure/services/notifier/internal/campaign"
 	"tenure/services/notifier/internal/channel"
+	"tenure/services/notifier/internal/language"
 	"tenure/services/notifier/internal/message"
 	"tenure/services/notifier/internal/store"
 	"tenure/shared/fault"
@@ -45,13 +46,14 @@ func (c *Campaigns) compose(ctx context.Context, m store.Message, to vault.Conta
 	}
 	for _, step := range one.Steps {
 		if step.Name == mail.Step {
-			return c.write(m, mail, step.TextFor(profile.Locale), one.TrackOpens, profile, to)
+			return c.write(m, mail, step, one.TrackOpens, profile, to)
 		}
 	}
 	return channel.Letter{}, errPointless // the step was taken out of the file
 }
 
-func (c *Campaigns) write(m store.Message, mail *store.CampaignMail, text campaign.Text, track bool, p campaign.Profile, to vault.Contact) (channel.Letter, error) {
+func (c *Campaigns) write(m store.Message, mail *store.CampaignMail, step campaign.Step, track bool, p campaign.Profile, to vault.Contact) (channel.Letter, error) {
+	text, locale := step.TextFor(p.Locale)
 	view := campaign.View{
 		Tenant: m.Tenant, Name: to.Name, Offer: mail.Says, Until: p.Until,
 		Link: c.links.Back(m.Tenant, mail.Generation, m.ID, m.DueAt.Add(backDays*c.day)),
@@ -59,7 +61,7 @@ func (c *Campaigns) write(m store.Message, mail *store.CampaignMail, text campai
 	if mail.OfferUntil != nil {
 		view.Until = *mail.OfferUntil
 	}
-	subject, body, err := text.Render(view)
+	subject, body, err := text.Render(locale, view)
 	if err != nil {
 		return channel.Letter{}, fault.Permanent(err)
 	}
@@ -68,7 +70,7 @@ func (c *Campaigns) write(m store.Message, mail *store.CampaignMail, text campai
 	if track {
 		picture = c.links.Opened(m.ID)
 	}
-	composed, err := message.Compose(subject, body+"\n\nNo more mails like this one:\n\n"+unsubscribe, picture)
+	composed, err := message.Compose(locale, subject, body+"\n\n"+language.Of(locale).Farewell+"\n\n"+unsubscribe, picture)
 	if err != nil {
 		return channel.Letter{}, fault.Permanent(err)
 	}

@@ -65,6 +65,7 @@ type House struct {
 	// Operator is whom alerts reach; without an address nobody.
 	Operator vault.Contact
 	Links    link.Links
+	Mails    *message.Set
 }
 
 // NewSender returns a sender that Run starts.
@@ -232,7 +233,11 @@ func (s *Sender) compose(ctx context.Context, m store.Message, contact vault.Con
 	if m.Template == message.Campaign {
 		return s.campaigns.compose(ctx, m, contact)
 	}
-	mail, err := message.Render(m.Template, message.View{
+	locale := m.Locale
+	if m.Recipient != store.Owner {
+		locale = "" // operators are not the tenant's people
+	}
+	mail, err := s.house.Mails.Render(m.Template, locale, message.View{
 		Facts: m.Facts, Tenant: m.Tenant, Name: contact.Name, BaseURL: s.house.BaseURL, Undo: s.undo(m),
 	})
 	if err != nil {

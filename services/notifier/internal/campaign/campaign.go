@@ -87,18 +87,18 @@ type Text struct {
 	Subject, Body string
 }
 
-// TextFor is the text in a locale, else in the language alone, else in the default.
-func (s Step) TextFor(locale string) Text {
+// TextFor is the text in a locale, else in the language alone, else in the default; and in which of them it is.
+func (s Step) TextFor(locale string) (Text, string) {
 	for l := locale; l != ""; {
 		if text, ok := s.Texts[l]; ok {
-			return text
+			return text, l
 		}
 		if len(l) <= 2 {
 			break
 		}
 		l = l[:2]
 	}
-	return s.Texts[s.Default]
+	return s.Texts[s.Default], s.Default
 }
 
 // Condition on what became of the campaign's mails before; nil does not matter.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/template"
 	"time"
+
+	"tenure/services/notifier/internal/language"
 )
 
 // View is what a text of a campaign sees.
@@ -21,20 +23,19 @@ type View struct {
 	Link string
 }
 
-var words = template.FuncMap{"date": func(t time.Time) string { return t.UTC().Format("2 January 2006") }}
-
-// Render writes a text. The first return is the subject, one line whatever the name in it holds.
-func (t Text) Render(v View) (subject, body string, err error) {
-	if subject, err = render(t.Subject, v); err != nil {
+// Render writes a text, with the words of a locale. The first return is the subject, one line whatever the name in it holds.
+func (t Text) Render(locale string, v View) (subject, body string, err error) {
+	words := template.FuncMap{"date": language.Of(locale).Day}
+	if subject, err = render(t.Subject, words, v); err != nil {
 		return "", "", err
 	}
-	if body, err = render(t.Body, v); err != nil {
+	if body, err = render(t.Body, words, v); err != nil {
 		return "", "", err
 	}
 	return strings.Join(strings.Fields(subject), " "), strings.TrimSpace(body), nil
 }
 
-func render(text string, v View) (string, error) {
+func render(text string, words template.FuncMap, v View) (string, error) {
 	parsed, err := template.New("").Option("missingkey=error").Funcs(words).Parse(text)
 	if err != nil {
 		return "", fmt.Errorf("campaign: %w", err)
@@ -49,7 +50,7 @@ func render(text string, v View) (string, error) {
 // CheckText refuses a text that cannot be written, or has no way back in it.
 func CheckText(t Text) error {
 	const link = "https://tenure.example/back"
-	_, body, err := t.Render(View{Tenant: "acme", Name: "Ada", Offer: "20% off", Until: time.Unix(0, 0), Link: link})
+	_, body, err := t.Render(language.Default, View{Tenant: "acme", Name: "Ada", Offer: "20% off", Until: time.Unix(0, 0), Link: link})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tenure/shared/events"
+	"tenure/shared/plans"
 )
 
 // Template names one mail. It stands in events and in the database: never rename one.
@@ -64,6 +65,12 @@ type Facts struct {
 	Last        bool   `json:"last,omitempty"`
 	ExportID    string `json:"export_id,omitempty"`
 	Certificate string `json:"certificate,omitempty"`
+	// Generation is the life of the tenant that Certificate is about.
+	Generation int64 `json:"generation,omitempty"`
+	// Difference is what the tenant has on Plan otherwise than on FromPlan; nil where that is nothing, or not known.
+	Difference *Difference `json:"difference,omitempty"`
+	// Exceeded are the limits of Plan that the tenant has outgrown.
+	Exceeded []events.Violation `json:"exceeded,omitempty"`
 	// Fresh: the tenant came back without its old data.
 	Fresh bool `json:"fresh,omitempty"`
 
@@ -133,6 +140,8 @@ type Reaction struct {
 type Rules struct {
 	// Day is the length of a period that is given in days.
 	Day time.Duration
+	// Plans tell what a change of plan changes.
+	Plans plans.Catalogue
 }
 
 // Wants reports whether events of this type ask for anything.
@@ -151,7 +160,7 @@ func (r Rules) ReactionTo(e events.Event) (Reaction, error) {
 		return Reaction{}, fmt.Errorf("message: %w", err)
 	}
 	var reaction Reaction
-	o := occasion{e.Time, e.Actor, r.Day}
+	o := occasion{e.Time, e.Actor, r}
 	if react := reactions[e.Type]; react != nil {
 		reaction = react(o, payload)
 	}

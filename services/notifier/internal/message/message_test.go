@@ -1,11 +1,8 @@
 package message_test
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,7 +10,7 @@ import (
 
 	"tenure/services/notifier/internal/message"
 	"tenure/shared/events"
-	"tenure/shared/testkit"
+	"tenure/shared/plans"
 )
 
 var (
@@ -30,8 +27,22 @@ var asked = []struct {
 }{
 	{&events.TenantActivated{Plan: "starter"}, message.Draft{message.Welcome, message.Facts{Plan: "starter"}}},
 	{&events.ProvisioningFailed{Error: "secret internals"}, message.Draft{message.ProvisioningFailed, message.Facts{}}},
-	{&events.UpgradeCompleted{FromPlan: "starter", Plan: "professional"}, message.Draft{message.PlanChanged, message.Facts{FromPlan: "starter", Plan: "professional"}}},
-	{&events.DowngradeCompleted{FromPlan: "starter", Plan: "free"}, message.Draft{message.PlanChanged, message.Facts{FromPlan: "starter", Plan: "free"}}},
+	{
+		&events.UpgradeCompleted{FromPlan: "starter", Plan: "professional"},
+		message.Draft{message.PlanChanged, message.Facts{FromPlan: "starter", Plan: "professional", Difference: &message.Difference{
+			Limits: []message.LimitChange{{"queries", 10_000, 100_000}, {"documents", 5_000, 50_000}, {"storage_gb", 5, 0}},
+			Gained: []string{"single sign-on"},
+		}}},
+	},
+	{
+		&events.DowngradeCompleted{FromPlan: "professional", Plan: "free"},
+		message.Draft{message.PlanChanged, message.Facts{FromPlan: "professional", Plan: "free", Difference: &message.Difference{
+			Limits: []message.LimitChange{{"queries", 100_000, 100}, {"documents", 50_000, 5_000}},
+			Lost:   []string{"mail support", "single sign-on"},
+		}}},
+	},
+	{&events.DowngradeCompleted{FromPlan: "gone", Plan: "free"}, message.Draft{message.PlanChanged, message.Facts{FromPlan: "gone", Plan: "free"}}},
+	{&events.UpgradeCompleted{FromPlan: "free", Plan: "free"}, message.Draft{message.PlanChanged, message.Facts{FromPlan: "free", Plan: "free"}}},
 	{&events.DowngradeScheduled{FromPlan: "starter", Plan: "free", DueAt: when}, message.Draft{message.DowngradeScheduled, message.Facts{FromPlan: "starter", Plan: "free", Until: when}}},
 	{&events.PaymentPastDue{Change: pastDue, GraceEndsAt: &later}, message.Draft{message.PaymentFailed, message.Facts{Until: later}}},
 	{&events.PaymentPastDue{Change: pastDue}, message.Draft{message.PaymentFailed, message.Facts{}}},
@@ -65,7 +76,11 @@ func blocks(kinds ...string) (list []events.Block) {
 }
 
 // rules are those of a deployment with days of 24 hours.
-var rules = message.Rules{Day: 24 * time.Hour}
+var rules = message.Rules{Day: 24 * time.Hour, Plans: plans.Catalogue{
+	{Name: "free", Limits: plans.Limits{Queries: 100, Documents: 5_000}},
+	{Name: "starter", Limits: plans.Limits{Queries: 10_000, Documents: 5_000, StorageGB: 5}, Features: []string{"mail support"}},
+	{Name: "professional", Limits: plans.Limits{Queries: 100_000, Documents: 50_000}, Features: []string{"mail support", "single sign-on"}},
+}}
 
 // reaction is that to an event at when, of nobody in particular.
 func reaction(t *testing.T, p events.Payload) message.Reaction {
@@ -110,8 +125,8 @@ func TestTheLastMailIsHeldUntilThePurgeIsDone(t *testing.T) {
 			t.Errorf("the purge takes %q back: %v", template, !survives)
 		}
 	}
-	want := []message.Draft{{message.Deleted, message.Facts{Certificate: "certificates/acme/1.json"}}}
-	if diff := cmp.Diff(want, reaction(t, &events.TenantPurged{Certificate: "certificates/acme/1.json"}).Release); diff != "" {
+	want := []message.Draft{{message.Deleted, message.Facts{Certificate: "certificates/acme/1.json", Generation: 1}}}
+	if diff := cmp.Diff(want, reaction(t, &events.TenantPurged{Certificate: "certificates/acme/1.json", Generation: 1}).Release); diff != "" {
 		t.Errorf("release (-want +got):\n%s", diff)
 	}
 }
@@ -189,18 +204,20 @@ func TestLives(t *testing.T) {
 }
 
 func TestWhoCallsAChangeOffIsNotTold(t *testing.T) {
-	told := []message.Draft{{message.DowngradeDropped, message.Facts{Plan: "starter", Reason: "it does not fit"}}}
 	outgrown := []events.Violation{{Metric: "documents", Usage: 60, Limit: 50}}
+	told := func(exceeded []events.Violation) []message.Draft {
+		return []message.Draft{{message.DowngradeDropped, message.Facts{Plan: "starter", Reason: "it does not fit", Exceeded: exceeded}}}
+	}
 	for _, test := range []struct {
 		actor      string
 		violations []events.Violation
 		superseded bool
 		want       []message.Draft
 	}{
-		{actor: "system:timer", violations: outgrown, want: told},
-		{actor: "service:billing", violations: outgrown, want: told},
-		{actor: "operator:ops", violations: outgrown, want: told}, // it was due, and waited for what the operator did
-		{actor: "system:timer", want: told},                       // the plan is not sold any more
+		{actor: "system:timer", violations: outgrown, want: told(outgrown)},
+		{actor: "service:billing", violations: outgrown, want: told(outgrown)},
+		{actor: "operator:ops", violations: outgrown, want: told(outgrown)}, // it was due, and waited for what the operator did
+		{actor: "system:timer", want: told(nil)},                            // the plan is not sold any more
 		{actor: "service:billing", superseded: true},
 		{actor: "operator:ops"},
 		{actor: "tenant:acme"},
@@ -265,64 +282,5 @@ func TestBrokenDataIsAnError(t *testing.T) {
 	e := events.Event{Type: (&events.TenantActivated{}).EventType(), Data: json.RawMessage(`[]`)}
 	if _, err := rules.ReactionTo(e); err == nil {
 		t.Error("an event that cannot be read asks for nothing in silence")
-	}
-}
-
-// The golden files show every mail as people get it.
-func TestMails(t *testing.T) {
-	drafts := []message.Draft{
-		{message.Deleted, message.Facts{Certificate: "certificates/acme/1.json"}},
-		{message.DowngradeDropped, message.Facts{Plan: "starter", Reason: "the usage does not fit starter: documents 60 of 50"}},
-		{message.PaymentReminder, message.Facts{Until: when}},
-		{message.PaymentLastCall, message.Facts{Until: when}},
-		{message.DeletionReminder, message.Facts{Until: when}},
-		{message.DeletionReminder, message.Facts{Until: when, Last: true}},
-		{message.ExportExpiring, message.Facts{Until: when, ExportID: "exp-1"}},
-		{message.WebhookDisabled, message.Facts{EndpointID: "we_1"}},
-	}
-	for _, test := range asked {
-		if !slices.Contains(drafts, test.want) {
-			drafts = append(drafts, test.want)
-		}
-	}
-	for _, test := range alarming {
-		drafts = append(drafts, message.Draft{message.OperatorAlert, test.want})
-	}
-	count := map[message.Template]int{}
-	for _, d := range drafts {
-		mail, err := message.Render(d.Template, message.View{Facts: d.Facts, Tenant: "acme", Name: "Ada Lovelace", BaseURL: "https://tenure.example", Undo: "https://tenure.example/l/undo"})
-		if err != nil {
-			t.Errorf("%s: %v", d.Template, err)
-			continue
-		}
-		count[d.Template]++
-		name := fmt.Sprintf("%s_%d", d.Template, count[d.Template])
-		testkit.Golden(t, name+".txt", []byte("Subject: "+mail.Subject+"\n\n"+mail.Text))
-		testkit.Golden(t, name+".html", []byte(mail.HTML))
-	}
-	if len(count) != len(message.Templates()) {
-		t.Errorf("%d of %d templates are shown", len(count), len(message.Templates()))
-	}
-}
-
-func TestNamesCannotBreakAMail(t *testing.T) {
-	view := message.View{Tenant: "acme", Name: "Eve\r\nBcc: all@example.com\n\n<script>alert(1)</script>", BaseURL: "https://tenure.example"}
-	for _, template := range message.Templates() {
-		mail, err := message.Render(template, view)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.ContainsAny(mail.Subject, "\r\n") {
-			t.Errorf("%s: a name adds lines to the head: %q", template, mail.Subject)
-		}
-		if bytes.Contains([]byte(mail.HTML), []byte("<script>")) {
-			t.Errorf("%s: a name adds markup", template)
-		}
-	}
-}
-
-func TestAnUnknownTemplateIsAnError(t *testing.T) {
-	if _, err := message.Render("valentine", message.View{}); err == nil {
-		t.Error("an unknown template renders")
 	}
 }

@@ -22,11 +22,8 @@ var reactions = table(
 		return Reaction{Send: suspension(p.Blocks), Supersede: dunning}
 	}),
 
-	on(func(p *events.UpgradeCompleted) Reaction {
-		return Reaction{
-			Send:      send(PlanChanged, Facts{FromPlan: p.FromPlan, Plan: p.Plan}),
-			Supersede: []Template{UsageAlert},
-		}
+	when(func(o occasion, p *events.UpgradeCompleted) Reaction {
+		return Reaction{Send: planChanged(o, p.FromPlan, p.Plan), Supersede: []Template{UsageAlert}}
 	}),
 	on(func(p *events.DowngradeScheduled) Reaction {
 		return Reaction{Send: send(DowngradeScheduled, Facts{FromPlan: p.FromPlan, Plan: p.Plan, Until: p.DueAt})}
@@ -35,15 +32,12 @@ var reactions = table(
 		r := Reaction{Supersede: []Template{DowngradeScheduled}}
 		// Who has called it off, or asked for what it made way for, knows it.
 		if len(p.Violations) > 0 || o.byTenure() && !p.Superseded {
-			r.Send = send(DowngradeDropped, Facts{Plan: p.Plan, Reason: p.Reason})
+			r.Send = send(DowngradeDropped, Facts{Plan: p.Plan, Reason: p.Reason, Exceeded: p.Violations})
 		}
 		return r
 	}),
-	on(func(p *events.DowngradeCompleted) Reaction {
-		return Reaction{
-			Send:      send(PlanChanged, Facts{FromPlan: p.FromPlan, Plan: p.Plan}),
-			Supersede: []Template{DowngradeScheduled},
-		}
+	when(func(o occasion, p *events.DowngradeCompleted) Reaction {
+		return Reaction{Send: planChanged(o, p.FromPlan, p.Plan), Supersede: []Template{DowngradeScheduled}}
 	}),
 	on(func(p *events.UsageThresholdReached) Reaction {
 		return Reaction{Send: send(UsageAlert, Facts{
@@ -92,7 +86,7 @@ var reactions = table(
 		}
 	}),
 	on(func(p *events.TenantPurged) Reaction {
-		return Reaction{Release: send(Deleted, Facts{Certificate: p.Certificate})}
+		return Reaction{Release: send(Deleted, Facts{Certificate: p.Certificate, Generation: p.Generation})}
 	}),
 )
 
@@ -152,7 +146,7 @@ func allBut(kept ...Template) []Template {
 type occasion struct {
 	at    time.Time // of the event
 	actor string
-	day   time.Duration
+	rules Rules
 }
 
 // byTenure reports whether nobody asked for it: its time had come, by the lifecycle's clock or by Stripe's.

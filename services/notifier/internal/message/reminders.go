@@ -37,14 +37,14 @@ func dunningLadder(from, end time.Time) []Reminder {
 
 func deletionReminders(o occasion, due time.Time) []Reminder {
 	return ladder(o.at, due,
-		Reminder{Draft: Draft{DeletionReminder, Facts{Until: due}}, Rung: "7d", At: due.Add(-7 * o.day)},
-		Reminder{Draft: Draft{DeletionReminder, Facts{Until: due, Last: true}}, Rung: "1d", At: due.Add(-o.day)},
+		Reminder{Draft: Draft{DeletionReminder, Facts{Until: due}}, Rung: "7d", At: due.Add(-7 * o.rules.Day)},
+		Reminder{Draft: Draft{DeletionReminder, Facts{Until: due, Last: true}}, Rung: "1d", At: due.Add(-o.rules.Day)},
 	)
 }
 
 func expiryReminder(o occasion, p *events.ArchiveCompleted) []Reminder {
 	return ladder(o.at, p.ExpiresAt, Reminder{
-		Draft: Draft{ExportExpiring, Facts{ExportID: p.ExportID, Until: p.ExpiresAt}}, Rung: "1d", At: p.ExpiresAt.Add(-o.day),
+		Draft: Draft{ExportExpiring, Facts{ExportID: p.ExportID, Until: p.ExpiresAt}}, Rung: "1d", At: p.ExpiresAt.Add(-o.rules.Day),
 	})
 }
 

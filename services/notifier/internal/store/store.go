@@ -46,6 +46,8 @@ type Message struct {
 	DueAt time.Time
 	// Generation is the life of the tenant that it is about; 0 where its beginning was never seen.
 	Generation int64
+	// Locale is the one that the tenant has set; "" is none.
+	Locale string
 }
 
 // messageID is the same whenever the same event asks for the same mail.
@@ -177,7 +179,8 @@ func Claim(ctx context.Context, q pg.Querier, to []Recipient, limit int, lease t
 	rows, err := q.Query(ctx, `UPDATE messages SET next_try_at = now() + $2, attempts = attempts + 1
 		WHERE id IN (SELECT id FROM messages WHERE state = 'queued' AND recipient = ANY ($3) AND next_try_at <= now()
 			ORDER BY next_try_at, created_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-		RETURNING id, tenant_id, template, facts, event_id, correlation_id, recipient, contact, attempts, due_at, generation`, limit, lease, to)
+		RETURNING id, tenant_id, template, facts, event_id, correlation_id, recipient, contact, attempts, due_at, generation,
+			coalesce((SELECT profile->>'locale' FROM tenants t WHERE t.tenant_id = messages.tenant_id), '')`, limit, lease, to)
 	if err != nil {
 		return nil, fmt.Errorf("claim messages: %w", err)
 	}

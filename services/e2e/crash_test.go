@@ -218,13 +218,18 @@ func (s subscription) plan() string {
 // stripe reads from the simulator's API with the key that the dev stack made up.
 func (s *system) stripe(path string) (int, string) {
 	s.t.Helper()
+	return s.callAs(s.stripeKey(), "GET", s.at.Stripe+path, "")
+}
+
+func (s *system) stripeKey() string {
+	s.t.Helper()
 	content, err := os.ReadFile(filepath.Join(s.dir, "state", "stack.json"))
 	require.NoError(s.t, err)
 	var secrets struct {
 		Key string `json:"stripe_api_key"`
 	}
 	require.NoError(s.t, json.Unmarshal(content, &secrets))
-	return s.callAs(secrets.Key, "GET", s.at.Stripe+path, "")
+	return secrets.Key
 }
 
 // subscriptions asks the simulator as Stripe's API is asked.

@@ -192,6 +192,7 @@ func (w *world) testUpstream(t *testing.T) {
 	first, err := live.NextMsg(patience)
 	require.NoError(t, err)
 	require.Equal(t, "tenure.events.lifecycle.beta.tenant.registered", first.Subject)
+	testkit.WaitFor(t, patience, "the name has left the bus", func() bool { return w.streamed(t, "TENURE_COMMANDS") == "0" })
 
 	consumer, err := js.CreateOrUpdateConsumer(t.Context(), "TENURE_EVENTS", jetstream.ConsumerConfig{
 		Durable: "upstream", FilterSubject: "tenure.events.lifecycle.>", AckPolicy: jetstream.AckExplicitPolicy,
@@ -256,7 +257,7 @@ func (w *world) testRestore(t *testing.T, c *client.Client) {
 	w.start(t)
 	const logged = `SELECT (SELECT count(*) FROM lifecycle.log) + (SELECT count(*) FROM billing.log)
 		+ (SELECT count(*) FROM export.log) + (SELECT count(*) FROM deletion.log) + (SELECT count(*) FROM notifier.log)`
-	testkit.WaitFor(t, patience, "all logs are on the new bus", func() bool { return w.streamed(t) == w.exec(t, "tenure", logged) })
+	testkit.WaitFor(t, patience, "all logs are on the new bus", func() bool { return w.streamed(t, "TENURE_EVENTS") == w.exec(t, "tenure", logged) })
 
 	w.joinSaaS(t)
 	_, err = c.Register(t.Context(), client.Register{ID: "gamma", Name: "Gamma", Email: "carl@example.com", Plan: "free"})
@@ -268,14 +269,14 @@ func (w *world) testRestore(t *testing.T, c *client.Client) {
 	require.Equal(t, "0", w.exec(t, "tenure", "SELECT count(*) FROM bus.dead_letters"))
 }
 
-// streamed is how many events the bus holds.
-func (w *world) streamed(t *testing.T) string {
+// streamed is how many messages a stream holds.
+func (w *world) streamed(t *testing.T, name string) string {
 	t.Helper()
 	found, err := w.nats.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
 	require.NoError(t, err)
 	for _, account := range found.AccountDetails {
 		for _, stream := range account.Streams {
-			if stream.Name == "TENURE_EVENTS" {
+			if stream.Name == name {
 				return strconv.FormatUint(stream.State.Msgs, 10)
 			}
 		}

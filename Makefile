@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 .PHONY: help
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: ## Start everything real and drive one tenant through its whole life (EXIT=1 ends afterwards)
@@ -30,6 +30,11 @@ bench: ## Measure the pipeline beside what this machine can do
 bench-erase: ## Measure an erasure, and what other tenants notice of it, beside a plain DELETE and the drop of a partition
 	@scripts/setup
 	@go run ./services/cmd/tenure bench erase
+
+.PHONY: bench-export
+bench-export: ## Measure exports beside COPY and pg_dump (GB=10 for more data)
+	@scripts/setup
+	@go run ./services/cmd/tenure bench export --gb $(or $(GB),1)
 
 .PHONY: generate
 generate: ## Write again what is generated: schemas and diagrams

@@ -1,6 +1,9 @@
 package archive
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // LeastPart is the least that S3 takes as a part of an upload, but for the last one, in bytes.
 const LeastPart = 5 << 20
@@ -59,6 +62,7 @@ func (l *Lane) Write(p []byte) (int, error) {
 	for written := 0; ; {
 		size := l.numbers.size(l.next)
 		n := min(len(p)-written, 2*size-len(l.buf))
+		l.grow(n, 2*size)
 		l.buf = append(l.buf, p[written:written+n]...)
 		written += n
 		if len(l.buf) < 2*size {
@@ -67,6 +71,17 @@ func (l *Lane) Write(p []byte) (int, error) {
 		if err := l.cut(size, false); err != nil {
 			return written, err
 		}
+	}
+}
+
+// smallLane is how far a lane's buffer grows step by step: most lanes are of kinds with few rows.
+const smallLane = 256 << 10
+
+// grow makes room for n bytes more. A lane that is not small gets all the room that it may ever need at once: growing
+// by and by would leave several times as much behind for the garbage collector.
+func (l *Lane) grow(n, most int) {
+	if need := len(l.buf) + n; need > smallLane && need > cap(l.buf) {
+		l.buf = slices.Grow(l.buf, most-len(l.buf))
 	}
 }
 

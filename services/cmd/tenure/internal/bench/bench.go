@@ -25,6 +25,8 @@ type Options struct {
 	SyncAlways bool
 	// MoveGB is how much data the plan changes under load move, in GB.
 	MoveGB float64
+	// ExportGB is how much data the larger of the two measured exports has, in GB.
+	ExportGB float64
 	Out    io.Writer
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"tenure/services/cmd/tenure/internal/bench"
+	"tenure/services/export"
+	"tenure/shared/runner"
 )
 
 // sections of the benchmark, in the order in which they run.
@@ -20,16 +22,18 @@ var sections = []struct {
 	{"pipeline", bench.Pipeline},
 	{"money", bench.Money},
 	{"access", bench.Access},
+	{"export", bench.Export},
+	{"erase", bench.Erase},
 }
 
 func newBench() *cobra.Command {
 	var o bench.Options
 	var profile string
 	cmd := &cobra.Command{
-		Use:       "bench [pipeline] [money] [access]",
-		Short:     "Measure the pipeline beside what this machine can do, what happens around a payment, and what a plan change interrupts",
+		Use:       "bench [pipeline] [money] [access] [export] [erase]",
+		Short:     "Measure the pipeline beside what this machine can do, what happens around a payment, what a plan change interrupts, exports, and erasures",
 		Args:      cobra.OnlyValidArgs,
-		ValidArgs: []string{"pipeline", "money", "access"},
+		ValidArgs: []string{"pipeline", "money", "access", "export", "erase"},
 		RunE: func(cmd *cobra.Command, chosen []string) error {
 			o.Out = cmd.OutOrStdout()
 			if profile == "" {
@@ -51,9 +55,18 @@ func newBench() *cobra.Command {
 	flags.IntVar(&o.Tenants, "tenants", 10_000, "tenants that take turns")
 	flags.IntVar(&o.Commands, "commands", 200_000, "commands sent at saturation")
 	flags.Float64Var(&o.MoveGB, "move-gb", 1, "data that the plan changes under load move, in GB; 1 takes some minutes")
+	flags.Float64Var(&o.ExportGB, "gb", 1, "data of the larger of two exports, in GB; twice as much is needed on the disk")
 	flags.StringVar(&profile, "cpuprofile", "", "write a CPU profile to this file (go tool pprof)")
 	flags.BoolVar(&o.SyncAlways, "sync-always", false, "let JetStream sync every write: safe from power loss")
+	cmd.AddCommand(newExporter())
 	return cmd
+}
+
+// newExporter is the export service by itself, for the benchmark that starts this program again.
+func newExporter() *cobra.Command {
+	return &cobra.Command{Use: "exporter", Hidden: true, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return runner.Run(cmd.Context(), runner.OSEnviron(), nil, runner.Named{Name: "export", New: export.New})
+	}}
 }
 
 // runBench runs the chosen sections, or all when none is chosen.

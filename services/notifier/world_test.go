@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"mime"
 	"net/http"
 	"strconv"
 	"sync"
@@ -175,7 +176,11 @@ func (w *world) subjects(tenant string) []string {
 	var out []string
 	for _, m := range w.mail.Mails() {
 		if m.To == tenant+"@example.com" {
-			out = append(out, m.Header.Get("Subject"))
+			subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			out = append(out, subject)
 		}
 	}
 	return out

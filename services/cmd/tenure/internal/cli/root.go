@@ -51,7 +51,7 @@ func New() *cobra.Command {
 	addGroup(root, "tenants", newTenants(o))
 	addGroup(root, "tenants", newCommands(o)...)
 	addGroup(root, "tenants", newWebhooks(o))
-	addGroup(root, "audit", newEvents(o), newVerify(o), newBilling(o), newDeletion(o), newDatamap(o), newCampaign(o))
+	addGroup(root, "audit", newEvents(o), newVerify(o), newBilling(o), newDeletion(o), newDatamap(o), newCampaign(o), newMail(o))
 	return root
 }
 

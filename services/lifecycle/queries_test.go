@@ -42,7 +42,7 @@ func TestOtherServicesAskHowATenantIs(t *testing.T) {
 	b.post("/delete", `{"retention_days":14}`)
 	got, failure = ask[query.Tenant](r, query.LifecycleTenant, query.TenantRequest{Tenant: "acme"})
 	require.Empty(t, failure)
-	require.Equal(t, "deleting", got.State)
+	require.Equal(t, []any{"deleting", "starter"}, []any{got.State, got.PendingPlan}, "what made way would come back")
 	require.WithinDuration(t, time.Now().AddDate(0, 0, 14), *got.DeletionDue, time.Minute)
 
 	_, failure = ask[query.Tenant](r, query.LifecycleTenant, query.TenantRequest{Tenant: "nobody"})

@@ -23,7 +23,8 @@ type Tenant struct {
 	Restorable bool `json:"restorable"`
 	// DeletionDue is when the purge of a leaving tenant may begin.
 	DeletionDue *time.Time `json:"deletion_due,omitempty"`
-	// PendingPlan is that of a scheduled downgrade, PendingDue when it takes effect.
+	// PendingPlan is that of a scheduled downgrade, PendingDue when it takes effect. Of a leaving tenant it is the one that
+	// made way, and comes back with a return to the plan it had.
 	PendingPlan string     `json:"pending_plan,omitempty"`
 	PendingDue  *time.Time `json:"pending_due,omitempty"`
 	// Plans are all that there are, from the lowest to the highest.

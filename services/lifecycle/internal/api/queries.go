@@ -25,8 +25,12 @@ func (a *API) AnswerTenant(ctx context.Context, question []byte) (any, error) {
 		Tenant: s.ID, Generation: s.Generation, State: string(s.Name), Status: s.Status(), Version: s.Version, Plan: s.Plan,
 		Restorable: !s.Ended() && s.Name != tenant.Purging, DeletionDue: dueOf(s),
 	}
-	if p := s.Pending; p != nil {
-		out.PendingPlan, out.PendingDue = p.Plan, &p.DueAt
+	pending := s.Pending
+	if pending == nil && s.Deletion != nil {
+		pending = s.Deletion.Pending
+	}
+	if pending != nil {
+		out.PendingPlan, out.PendingDue = pending.Plan, &pending.DueAt
 	}
 	for _, p := range a.Engine.Plans() {
 		out.Plans = append(out.Plans, query.Plan{Name: p.Name, PriceCents: p.Cents})

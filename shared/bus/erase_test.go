@@ -144,3 +144,19 @@ func TestManyRegistrationsLeaveTheBusWithoutHoldingItUp(t *testing.T) {
 	stop() // waits for what was taken
 	require.EqualValues(t, 1, r.left(t))
 }
+
+// Waiting would mend nothing: a service that starts on such a stream must end, and say what to do.
+func TestAStreamThatNoMessageCanLeave(t *testing.T) {
+	b, err := bus.Connect(t.Context(), bus.Config{URL: testkit.NATS(t).URL(), Name: "test"})
+	require.NoError(t, err)
+	defer b.Close()
+	js, err := jetstream.New(b.Conn())
+	require.NoError(t, err)
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: bus.StreamCommands, Subjects: []string{"tenure.commands.>"}, Discard: jetstream.DiscardNew, DenyDelete: true, DenyPurge: true,
+	})
+	require.NoError(t, err)
+	err = b.EnsureTopology(t.Context())
+	require.True(t, fault.IsPermanent(err), err)
+	require.ErrorContains(t, err, "nats stream rm "+bus.StreamCommands)
+}

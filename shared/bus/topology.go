@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"tenure/shared/fault"
 )
 
 // The streams.
@@ -41,13 +43,13 @@ func topology(replicas int) []jetstream.StreamConfig {
 }
 
 // EnsureTopology creates or updates the streams. A stream that exists is never deleted, whatever its settings: an error
-// says what could not be changed.
+// says what could not be changed; one that no waiting mends is a fault.Permanent.
 func (b *Bus) EnsureTopology(ctx context.Context) error {
 	for _, want := range topology(b.cfg.Replicas) {
 		_, err := b.js.CreateOrUpdateStream(ctx, want)
 		if deniesDelete(err) {
-			return fmt.Errorf("stream %s was made when no message of it could be deleted, and cannot be changed: "+
-				"when its commands are handled, remove it with `nats stream rm %s` and start again: %w", want.Name, want.Name, err)
+			return fault.Permanent(fmt.Errorf("stream %s was made when no message of it could be deleted, and cannot be changed: "+
+				"when its commands are handled, remove it with `nats stream rm %s` and start again: %w", want.Name, want.Name, err))
 		}
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", want.Name, err)

@@ -10,6 +10,7 @@ import (
 
 	"tenure/shared/auth"
 	"tenure/shared/bus"
+	"tenure/shared/fault"
 	"tenure/shared/vault"
 )
 
@@ -38,14 +39,15 @@ func waitForTopology(ctx context.Context, b *bus.Bus, owner bool) error {
 	return waitFor(ctx, "NATS JetStream", b.FindTopology)
 }
 
-// waitFor tries until it works or ctx ends; after the first failure it says what it waits for, and why, now and then.
+// waitFor tries until it works, cannot work (a fault.Permanent) or ctx ends; after the first failure it says what it waits
+// for, and why, now and then.
 func waitFor(ctx context.Context, what string, try func(context.Context) error) error {
 	for attempt := 0; ; attempt++ {
 		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
 		err := try(limited)
 		cancel()
-		if err == nil {
-			return nil
+		if err == nil || fault.IsPermanent(err) {
+			return err
 		}
 		if attempt%20 == 0 {
 			slog.WarnContext(ctx, "waiting for "+what, "error", err)

@@ -23,6 +23,7 @@ var optional = map[string]string{
 	"TENURE_PLANS":                       "without, the default plans",
 	"TENURE_RETENTION_POLICY":            "without, the default policy",
 	"TENURE_CAMPAIGNS":                   "without, nobody is asked to come back",
+	"TENURE_MAIL_TEMPLATES":              "without, Tenure's own mails",
 	"TENURE_EGRESS_ALLOW":                "without, the public internet alone",
 	"TENURE_OPERATOR_MAIL":               "without, nobody is told",
 	"TENURE_SLACK_WEBHOOK":               "without, nobody is told there",

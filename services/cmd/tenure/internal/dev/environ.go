@@ -18,7 +18,7 @@ func environment() (runner.Environ, error) {
 	if err := environ.ReadSecretFiles(); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"TENURE_DATAMAP", "TENURE_PLANS", "TENURE_RETENTION_POLICY", "TENURE_CAMPAIGNS"} {
+	for _, name := range []string{"TENURE_DATAMAP", "TENURE_PLANS", "TENURE_RETENTION_POLICY", "TENURE_CAMPAIGNS", "TENURE_MAIL_TEMPLATES"} {
 		if path := environ[name]; path != "" {
 			abs, err := filepath.Abs(path)
 			if err != nil {

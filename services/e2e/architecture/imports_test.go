@@ -162,7 +162,7 @@ func TestPurePackages(t *testing.T) {
 		"tenure/services/lifecycle/internal/tenant", "tenure/services/billing/internal/plan",
 		"tenure/services/billing/internal/usage", "tenure/services/export/internal/manifest",
 		"tenure/services/deletion/internal/purge", "tenure/services/deletion/internal/roots",
-		"tenure/services/notifier/internal/message", "tenure/services/notifier/internal/campaign",
+		"tenure/services/notifier/internal/message", "tenure/services/notifier/internal/campaign", "tenure/services/notifier/internal/link",
 		"tenure/services/notifier/internal/webhook", "tenure/services/notifier/internal/language", "tenure/shared/plans", "tenure/shared/retention",
 	}
 	// What they may import beside each other: it touches nothing either, but takes a library's help (CloudEvents, the

@@ -207,6 +207,7 @@ func newReactivate(o *options) *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&body.Plan, "plan", "", "plan to come back to (default: the last one)")
+	cmd.Flags().StringVar(&body.Coupon, "coupon", "", "Stripe's id of a coupon to come back with")
 	cmd.Flags().BoolVar(&fresh, "fresh", false, "begin without the old data")
 	watchFlag(cmd, &watch)
 	return cmd

@@ -312,7 +312,7 @@ func TestWhatGoesWhere(t *testing.T) {
 			{Kind: "documents", Store: "crm", Rows: 1, Why: "the store that it comes from is not in the data map"},
 			{Kind: "usage", Store: "counters", Rows: 1, Why: "the store counters cannot be loaded into"},
 			{Kind: "notes", Store: "app", Rows: 1, Why: "no store of the data map takes rows of this kind"},
-			{Kind: "audit", Store: "tenure", Rows: 1, Why: "it is the old tenant's history, and stays in the archive"},
+			{Kind: "audit", Store: "tenure", Rows: 1, Why: "it is the old tenant's history"},
 		},
 	}
 	if diff := cmp.Diff(want, plan); diff != "" {

@@ -151,7 +151,7 @@ func present(targets []*target) (all []Load) {
 // end up in one table because one of the two has no place here. why tells why there is none.
 func (a *Archive) target(f file, targets []*target) (to *target, why string) {
 	if f.kind == manifest.Audit || f.kind == manifest.Billing {
-		return nil, "it is the old tenant's history, and stays in the archive"
+		return nil, "it is the old tenant's history"
 	}
 	var taking []*target
 	for _, t := range targets {

@@ -33,7 +33,7 @@ const (
 
 // world is a notifier on a real database, bus and mail server; the test stands for the services that it listens to.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	url   string
 	db    *pgxpool.Pool
 	bus   *bus.Bus
@@ -48,7 +48,7 @@ type world struct {
 	version map[string]int64
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	ctx := t.Context()
 	w := &world{t: t, url: testkit.Postgres(t), mail: smtptest.Start(t), day: day, version: map[string]int64{}}

@@ -1,17 +1,23 @@
 package app_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -445,5 +451,38 @@ func TestWants(t *testing.T) {
 		if got := app.Wants(eventType); got != want {
 			t.Errorf("%s: %v", eventType, got)
 		}
+	}
+}
+
+func TestEncryptedExport(t *testing.T) {
+	b := newBench(t)
+	identity, err := age.GenerateX25519Identity()
+	check(t, err)
+	b.start(t, &rows{n: 3, counted: 3})
+	b.enqueueJob(t, store.Job{ExportID: "exp_1", TenantID: "acme", EncryptTo: identity.Recipient().String(), Parquet: []string{"usage"}})
+	b.waitFor(t, "exp_1", store.Completed)
+	files := packed(t, b.object(t, "exp_1"))
+	opened, err := age.Decrypt(bytes.NewReader(files["documents/part-00001.ndjson.gz.age"]), identity)
+	check(t, err)
+	unpacked, err := gzip.NewReader(opened)
+	check(t, err)
+	content, err := io.ReadAll(unpacked)
+	check(t, err)
+	if got := strings.Count(string(content), "\n"); got != 3 {
+		t.Errorf("%d documents are in %q", got, content)
+	}
+	if got := slices.Sorted(maps.Keys(files)); !slices.Equal(got, []string{
+		"audit.ndjson.gz.age", "billing.ndjson.gz.age", "documents/part-00001.ndjson.gz.age", "usage.parquet.gz.age", "vectors/part-00001.ndjson.gz.age",
+	}) {
+		t.Errorf("the files are %q", got)
+	}
+}
+
+func TestARecipientThatIsNone(t *testing.T) {
+	b := newBench(t)
+	b.start(t, &rows{n: 3, counted: 3})
+	b.enqueueJob(t, store.Job{ExportID: "exp_1", TenantID: "acme", EncryptTo: "age1nobody"})
+	if job := b.waitFor(t, "exp_1", store.Failed); job.Failures != 1 || !strings.Contains(job.Error, "encrypt_to") {
+		t.Errorf("the job is %+v", job)
 	}
 }

@@ -274,7 +274,7 @@ func TestAnUploadCompletedUnseen(t *testing.T) {
 // TestAStopCostsOneFile holds what going on is good for: what was uploaded is not read again.
 func TestAStopCostsOneFile(t *testing.T) {
 	b := newBench(t)
-	s, _ := newSteady(6), 0
+	s := newSteady(6)
 	reading, released := make(chan struct{}, 9), make(chan struct{})
 	s.before = func(ctx context.Context, _ int64) error {
 		if s.reads.Load() <= 3 {

@@ -103,9 +103,12 @@ func (a *App) resume(ctx context.Context, job *store.Job, before *store.Archive,
 	if before.UploadID == "" {
 		return r, false, nil
 	}
-	var plan *collect.Plan
-	if err := json.Unmarshal(before.Plan, &plan); err != nil || plan == nil {
-		return r, false, err
+	var plan *collect.Plan // none when what was uploaded is no good
+	if err := json.Unmarshal(before.Plan, &plan); err != nil {
+		return r, false, fmt.Errorf("read the plan of %s: %w", job.ExportID, err)
+	}
+	if plan == nil {
+		return r, false, nil
 	}
 	stored, err := store.Checkpoints(ctx, a.db, job)
 	if err != nil {

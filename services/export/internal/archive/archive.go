@@ -1,6 +1,6 @@
 // Package archive writes a zip as an export needs it: in lanes that run side by side, each a run of entries that is cut
-// into the parts of an upload; the directory is made in the end. It holds two buffers a lane, whatever the size of the
-// archive, and it reads an archive back as a stranger would. It does no I/O of its own.
+// into the parts of an upload; the directory is made in the end. It holds a buffer of some 10 MiB a lane, whatever the
+// size of the archive, and it reads an archive back as a stranger would. It does no I/O of its own.
 package archive
 
 import (

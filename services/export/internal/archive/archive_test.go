@@ -212,7 +212,6 @@ func TestALaneWithoutRoom(t *testing.T) {
 	}
 }
 
-// failing is a lane's output that breaks.
 var errFull = errors.New("the disk is full")
 
 func TestTheOutputsErrorComesThrough(t *testing.T) {

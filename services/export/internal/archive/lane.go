@@ -31,9 +31,9 @@ func (n Numbers) size(number int32) int {
 	return LeastPart * (1 + 4*int(number-n.First)/max(int(n.Last-n.First), 1))
 }
 
-// Lane cuts a run of entries into parts. No entry stands in one that others follow of another lane: a part ends with an
-// entry, or it is followed by one of the same lane; what is left in the end begins with an entry. It is for one
-// goroutine.
+// Lane cuts a run of entries into parts, which are put together with those of other lanes. What is left of it in the end is
+// too little for a part: it begins with an entry, since it is put elsewhere, and an entry must stand in one piece. It is
+// for one goroutine.
 type Lane struct {
 	numbers Numbers
 	next    int32
@@ -42,7 +42,7 @@ type Lane struct {
 	put     Put
 }
 
-// Put uploads a part; body is not its own afterwards. ends says that a file ends with it.
+// Put uploads a part; body is the lane's again afterwards. ends says that a file ends with it.
 type Put func(number int32, body []byte, ends bool) error
 
 // NewLane goes on behind the parts that were made already, and collects the next one in buf.

@@ -59,7 +59,7 @@ func Binary(ctx context.Context) (string, error) {
 type progress struct{ bytes.Buffer }
 
 func (p *progress) Write(said []byte) (int, error) {
-	const each = 200 // of some 2,000 lines
+	const each = 100 // of some 2,000 lines
 	before := bytes.Count(p.Bytes(), []byte("\n"))
 	n, err := p.Buffer.Write(said)
 	if steps := bytes.Count(p.Bytes(), []byte("\n")); steps/each > before/each {

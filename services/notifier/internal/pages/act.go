@@ -3,6 +3,7 @@ package pages
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"tenure/services/notifier/internal/store"
 	"tenure/shared/events"
 	"tenure/shared/query"
+	"tenure/shared/schema"
 )
 
 // actor is who stands in the log: whoever reads the mail that the link came with.
@@ -23,6 +25,10 @@ func (p *Pages) act(w http.ResponseWriter, r *http.Request, t link.Token, comman
 	e, err := events.New(command, t.Tenant)
 	if err != nil {
 		return err
+	}
+	// What the lifecycle cannot read becomes a dead letter, and nobody would ever tell this link's holder.
+	if errors.Join(events.Storable(e.Data), schema.Validate(e.Type, e.Data)) != nil {
+		return errForm
 	}
 	began, err := store.BeginAct(r.Context(), p.DB, store.Act{
 		ID: t.ID(), Tenant: t.Tenant, MailID: offerOf, Actor: actor(t), CommandType: e.Type, Data: e.Data,

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-
 	"embed"
 	"encoding/base64"
 	"errors"
@@ -62,6 +61,7 @@ type handler func(w http.ResponseWriter, r *http.Request, t link.Token) error
 var (
 	errGone = errors.New("the link is over")
 	errAway = errors.New("the lifecycle does not answer")
+	errForm = errors.New("no page has such a form")
 )
 
 // serve finds out what a link says. One that was never made is answered like any path that does not exist.
@@ -81,6 +81,8 @@ func (p *Pages) serve(kind link.Kind, next handler) http.HandlerFunc {
 			show(w, http.StatusNotFound, page{Title: "There is nothing here", Text: []string{"Please open the link just as it stands in the mail."}})
 		case errors.Is(err, link.ErrExpired), errors.Is(err, errGone):
 			show(w, http.StatusGone, page{Title: "This link is over", Text: []string{"It was good for a time, and that has passed."}})
+		case errors.Is(err, errForm):
+			show(w, http.StatusUnprocessableEntity, page{Title: "Please open the link again", Text: []string{"What was sent is not what this page asks for. Nothing was changed."}})
 		case errors.Is(err, errAway):
 			slog.WarnContext(r.Context(), "a link cannot be answered", "kind", kind, "tenant", t.Tenant, "error", err)
 			w.Header().Set("Retry-After", "30")

@@ -244,6 +244,16 @@ func TestNobodyAgreesToWhatWasNotShown(t *testing.T) {
 	require.Empty(t, s.acts())
 }
 
+func TestAFormThatNoPageHasIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for _, plan := range []string{strings.Repeat("x", 65), "\x00"} {
+		require.Equal(t, 422, s.post(s.back(), form("restore", plan, "h1")).Code)
+	}
+	require.Equal(t, 422, s.post(s.back(), form("restore", "starter", strings.Repeat("h", 65))).Code)
+	require.Empty(t, s.acts())
+}
+
 func TestWhatStandsInTheWayIsSaid(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

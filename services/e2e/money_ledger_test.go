@@ -33,6 +33,7 @@ type ledger struct {
 	pending    string // the plan that it goes over to with the period
 	signedUp   time.Time
 	bills      bool // the reactivation under way has a step of billing's
+	reborn     bool // it begins a new life, which is not charged for yet
 }
 
 // fact is what the ledger reads of an event of the lifecycle.
@@ -87,6 +88,15 @@ func (l *ledger) take(at, written time.Time, eventType string, data []byte) erro
 		l.plan = f.Plan
 	case "deletion.requested":
 		l.leaving = true
+	case "tenant.purged":
+		l.live, l.leaving = false, false
+	case "tenant.reborn":
+		l.plan, l.reborn = f.Plan, true
+	case "tenant.activated":
+		if l.reborn {
+			l.change(at, l.plan, "began anew")
+			l.reborn = false
+		}
 	case "reactivation.started":
 		l.bills = bills(data)
 	case "tenant.reactivated":
@@ -235,6 +245,12 @@ func TestTheLedger(t *testing.T) {
 			entry{day(4, 16), "deletion.requested", `{}`},
 			entry{day(5, 10), "reactivation.started", `{"operation":{"steps":[{"participant":"billing"}]}}`},
 			entry{day(5, 10), "tenant.reactivated", `{"plan":"starter"}`}), day(6, 9), 2 * 4_900},
+		{"purged within the period, and born again", append(slices.Clip(signUp),
+			entry{day(4, 1), "tenant.activated", `{"plan":"starter"}`},
+			entry{day(4, 16), "deletion.requested", `{}`},
+			entry{day(4, 17), "tenant.purged", `{}`},
+			entry{day(5, 20), "tenant.reborn", `{"plan":"professional"}`},
+			entry{day(5, 20), "tenant.activated", `{"plan":"professional"}`}), day(6, 19), 4_900 + 19_900},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var l ledger

@@ -58,10 +58,10 @@ func (c *Chat) Send(ctx context.Context, l Letter) error {
 		return fmt.Errorf("%w: %w", ErrDown, err)
 	}
 	defer answer.Body.Close()
-	switch {
-	case answer.StatusCode == http.StatusOK:
+	switch answer.StatusCode {
+	case http.StatusOK:
 		return nil
-	case answer.StatusCode == http.StatusBadRequest:
+	case http.StatusBadRequest:
 		return fault.Permanent(errors.New("the chat does not take this message (400)"))
 	}
 	// Too many requests, a fault of theirs, or a room that is closed until somebody mends the settings: all wait.

@@ -27,7 +27,7 @@ type Options struct {
 	MoveGB float64
 	// ExportGB is how much data the larger of the two measured exports has, in GB.
 	ExportGB float64
-	Out    io.Writer
+	Out      io.Writer
 }
 
 // Pipeline measures on servers of its own in a temporary directory.

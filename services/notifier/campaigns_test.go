@@ -275,6 +275,7 @@ func TestCampaignMailsWaitForTheirServer(t *testing.T) {
 	w.back(l, "t0")
 	testkit.WaitFor(t, soon, "the return is heard", func() bool { _, reason, _ := w.enrollment("t0"); return reason == "returned" })
 	w.mail.Start()
+	testkit.WaitFor(t, 2*soon, "the sender has noticed", func() bool { return len(w.campaignMails("t1")) > 0 })
 	for i := 1; i < 20; i++ {
 		w.wantCampaignMails(fmt.Sprintf("t%d", i), 1)
 	}

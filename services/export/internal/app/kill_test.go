@@ -76,7 +76,7 @@ func work(config string) error {
 		return err
 	}
 	return app.New(db, log, blobs, []connectors.Connector{tenants}, app.Config{
-		Day: 24 * time.Hour, Workers: 1, Lease: time.Second, Poll: 10 * time.Millisecond,
+		Day: 24 * time.Hour, Workers: 1, Lease: 3 * time.Second, Poll: 10 * time.Millisecond,
 	}).Run(ctx)
 }
 

@@ -81,15 +81,12 @@ func (w *written) keep(cp Checkpoint) {
 	w.files = append(w.files, cp.Files...)
 }
 
-// lanes writes all lanes but for what is kept. A lane waits while a part of it is uploaded, and the others go on.
-func (c *Collection) lanes(ctx context.Context, from Resumed, to Target) ([]written, error) {
+// lanes writes all lanes but for what is kept. A lane waits while a part of it is uploaded, and the others go on. As many
+// run side by side as there are buffers.
+func (c *Collection) lanes(ctx context.Context, from Resumed, to Target, buffers chan []byte) ([]written, error) {
 	results := make([]written, len(from.Plan.Lanes))
-	buffers := make(chan []byte, to.SideBySide)
-	for range to.SideBySide {
-		buffers <- nil
-	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(to.SideBySide)
+	g.SetLimit(cap(buffers))
 	for i, plan := range from.Plan.Lanes {
 		g.Go(func() error {
 			l := &lane{Collection: c, plan: plan, to: to}

@@ -38,7 +38,11 @@ func (c *Collection) Write(ctx context.Context, from Resumed, to Target) (Archiv
 	rows, bytes := from.Size()
 	c.progress.rows.Store(rows)
 	c.progress.bytes.Store(bytes)
-	lanes, err := c.lanes(ctx, from, to)
+	buffers := make(chan []byte, to.SideBySide)
+	for range to.SideBySide {
+		buffers <- nil
+	}
+	lanes, err := c.lanes(ctx, from, to, buffers)
 	if err != nil {
 		return Archive{}, err
 	}
@@ -49,7 +53,7 @@ func (c *Collection) Write(ctx context.Context, from Resumed, to Target) (Archiv
 			t.start += part.Bytes
 		}
 	}
-	t.out = archive.NewLane(from.Plan.Tail, nil, nil, func(number int32, body []byte, _ bool) error {
+	t.out = archive.NewLane(from.Plan.Tail, nil, <-buffers, func(number int32, body []byte, _ bool) error {
 		sent, err := to.Upload.Put(ctx, number, body)
 		t.parts = append(t.parts, sent)
 		return err

@@ -76,6 +76,11 @@ func (r *receiver) wait(t *testing.T, n int) []call {
 // call asks the notifier's API.
 func (w *world) call(method, path, token string, body any, out any) int {
 	w.t.Helper()
+	return w.callWithKey("", method, path, token, body, out)
+}
+
+func (w *world) callWithKey(key, method, path, token string, body any, out any) int {
+	w.t.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
 		w.t.Fatal(err)
@@ -83,6 +88,7 @@ func (w *world) call(method, path, token string, body any, out any) int {
 	request := httptest.NewRequest(method, path, bytes.NewReader(text))
 	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Idempotency-Key", key)
 	answer := httptest.NewRecorder()
 	w.http.ServeHTTP(answer, request)
 	if out != nil {
@@ -238,10 +244,10 @@ func TestSecretsAreReplacedWithoutAGap(t *testing.T) {
 	w := newWorld(t)
 	r := newReceiver(t)
 	old := w.hooked(r)
-	var rotated hook
-	w.call("POST", "/v1/tenants/acme/webhooks/"+old.ID+"/rotate", "dev:acme", map[string]any{"version": 2}, &rotated)
-	var again hook
-	w.call("POST", "/v1/tenants/acme/webhooks/"+old.ID+"/rotate", "dev:acme", map[string]any{"version": 2}, &again)
+	var rotated, again hook
+	for _, answer := range []*hook{&rotated, &again} { // the same request twice
+		w.callWithKey("rotate-1", "POST", "/v1/tenants/acme/webhooks/"+old.ID+"/rotate", "dev:acme", nil, answer)
+	}
 	if rotated.Secret == old.Secret || again.Secret != rotated.Secret {
 		t.Fatal("the secret was not replaced once")
 	}

@@ -9,6 +9,8 @@ CREATE TABLE endpoints (
     filter         text[]      NOT NULL,
     description    text        NOT NULL,
     secret_version int         NOT NULL DEFAULT 1,
+    -- The key of the request that made the version, so that a request that comes again makes no other.
+    rotated_by     text        NOT NULL DEFAULT '',
     -- Until then calls are signed with the former secret, too.
     former_until   timestamptz NOT NULL DEFAULT '-infinity',
     -- The first of the calls that failed since one was taken; NULL: the last one was.

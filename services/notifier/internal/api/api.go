@@ -199,23 +199,12 @@ func (a *API) remove(ctx context.Context, in *WebhookInput) (*output[Webhook], e
 	return answer(show(*e)), nil
 }
 
-type rotateInput struct {
-	WebhookInput
-	Body *struct {
-		Version int `json:"version,omitempty" minimum:"2" doc:"the version to make, so that a repeated request makes no other; the next one when left out"`
-	}
-}
-
-func (a *API) rotate(ctx context.Context, in *rotateInput) (*output[Webhook], error) {
-	e, err := a.find(ctx, &in.WebhookInput)
-	if err != nil {
+func (a *API) rotate(ctx context.Context, in *WebhookInput) (*output[Webhook], error) {
+	if _, err := a.find(ctx, in); err != nil {
 		return nil, err
 	}
-	to := e.SecretVersion + 1
-	if in.Body != nil && in.Body.Version != 0 {
-		to = in.Body.Version
-	}
-	if e, err = store.RotateSecret(ctx, a.DB, in.ID, in.Webhook, to, bothSecretsDays*a.Day); err != nil {
+	e, err := store.RotateSecret(ctx, a.DB, in.ID, in.Webhook, keyOf(in.Key), bothSecretsDays*a.Day)
+	if err != nil {
 		return nil, unavailable(err)
 	}
 	if e == nil {
@@ -224,6 +213,15 @@ func (a *API) rotate(ctx context.Context, in *rotateInput) (*output[Webhook], er
 	shown := show(*e)
 	shown.Secret = a.Webhooks.Secret(*e)
 	return answer(shown), nil
+}
+
+// keyOf names a request by its Idempotency-Key; one without is another each time.
+func keyOf(key string) string {
+	if key == "" {
+		return uuid.NewString()
+	}
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:16])
 }
 
 func (a *API) enable(ctx context.Context, in *WebhookInput) (*output[Webhook], error) {
@@ -246,11 +244,7 @@ func (a *API) test(ctx context.Context, in *WebhookInput) (*output[Webhook], err
 	if err != nil {
 		return nil, err
 	}
-	key := in.Key
-	if key == "" {
-		key = uuid.NewString()
-	}
-	if err := a.Webhooks.Test(ctx, *e, key, auth.FromContext(ctx).Actor()); err != nil {
+	if err := a.Webhooks.Test(ctx, *e, keyOf(in.Key), auth.FromContext(ctx).Actor()); err != nil {
 		return nil, unavailable(err)
 	}
 	return answer(show(*e)), nil

@@ -51,11 +51,11 @@ func GetEndpoint(ctx context.Context, q pg.Querier, tenant, id string) (*Endpoin
 	return oneEndpoint(ctx, q, `SELECT `+endpointColumns+` FROM endpoints WHERE tenant_id = $1 AND id = $2`, tenant, id)
 }
 
-// RotateSecret makes the next version of an endpoint's secret; the former one goes on signing for a while. nil when there
-// is no such endpoint. A version that is there already stays.
-func RotateSecret(ctx context.Context, q pg.Querier, tenant, id string, to int, both time.Duration) (*Endpoint, error) {
-	_, err := q.Exec(ctx, `UPDATE endpoints SET secret_version = $3, former_until = now() + $4::interval
-		WHERE tenant_id = $1 AND id = $2 AND secret_version = $3 - 1`, tenant, id, to, both)
+// RotateSecret makes the next version of an endpoint's secret, once for each key; the former one goes on signing for a
+// while. nil when there is no such endpoint.
+func RotateSecret(ctx context.Context, q pg.Querier, tenant, id, key string, both time.Duration) (*Endpoint, error) {
+	_, err := q.Exec(ctx, `UPDATE endpoints SET secret_version = secret_version + 1, rotated_by = $3, former_until = now() + $4::interval
+		WHERE tenant_id = $1 AND id = $2 AND rotated_by <> $3`, tenant, id, key, both)
 	if err != nil {
 		return nil, fmt.Errorf("rotate the secret of %s: %w", id, err)
 	}

@@ -47,6 +47,7 @@ func TestKillMinusNineDuringPurges(t *testing.T) {
 		links[tenant] = s.exported(id).DownloadURL
 	}
 	s.linksAre(links, http.StatusOK)
+	s.slowMotion(db)
 	days := 1
 	for i := range erasureTenants {
 		_, err := s.api.Delete(s.context(time.Minute), erasureTenant(i), client.Delete{RetentionDays: &days, Reason: "it is over"})
@@ -71,6 +72,15 @@ func TestKillMinusNineDuringPurges(t *testing.T) {
 }
 
 func erasureTenant(i int) string { return fmt.Sprintf("leaving-%02d", i) }
+
+// slowMotion has each write about a step of the deletion service take a tenth of a second, so that each step can be met.
+func (s *system) slowMotion(db *pgxpool.Pool) {
+	s.t.Helper()
+	_, err := db.Exec(s.context(time.Minute), `CREATE FUNCTION deletion.slow() RETURNS trigger LANGUAGE plpgsql AS $$
+			BEGIN PERFORM pg_sleep(0.1); RETURN NULL; END $$;
+		CREATE TRIGGER slow BEFORE UPDATE ON deletion.jobs FOR EACH STATEMENT EXECUTE FUNCTION deletion.slow()`)
+	require.NoError(s.t, err)
+}
 
 // killDuringPurges kills everything, each time a random moment after a worker was seen at a step, and tells how often each
 // step was met.

@@ -66,7 +66,7 @@ func TestKillMinusNineDuringAnExport(t *testing.T) {
 
 	export, err = s.api.RequestExport(s.context(time.Minute), "acme", client.ExportRequest{})
 	require.NoError(t, err)
-	s.killDuring(db, export.ID, took)
+	s.killDuring(db, export.ID)
 	killed := s.download(s.exported(export.ID))
 
 	for kind, n := range map[string]int{"documents": documents, "vectors": vectors} {
@@ -93,22 +93,23 @@ func TestKillMinusNineDuringAnExport(t *testing.T) {
 	t.Logf("%d MB, in %s without a kill; %d kills had %d MB read again", killed.Bytes>>20, took.Round(time.Millisecond), exportKills, redone>>20)
 }
 
-// killDuring kills everything at random moments of an export that takes about so long, each time after a worker has taken it
-// up again. It must not have ended by then.
-func (s *system) killDuring(db *pgxpool.Pool, id string, takes time.Duration) {
+// killDuring kills everything three times while rows of an export are read: each time at a random row, and when one more
+// checkpoint was stored than the time before.
+func (s *system) killDuring(db *pgxpool.Pool, id string) {
 	s.t.Helper()
 	dice := rand.New(rand.NewPCG(exportSeed, 2))
 	for kill := range exportKills {
-		var epoch int
-		status := ""
-		look := func() bool {
-			err := db.QueryRow(s.context(10*time.Second), `SELECT epoch, status FROM export.jobs WHERE export_id = $1`, id).Scan(&epoch, &status)
-			return err == nil && epoch > kill
-		}
-		testkit.WaitFor(s.t, time.Minute, "a worker to take the export", look)
-		<-time.After(takes/20 + time.Duration(dice.Int64N(int64(takes/5)))) // the random moment
-		require.True(s.t, look())
-		require.Equal(s.t, "running", status, "it is too late for kill %d", kill+1)
+		row := 1 + dice.IntN(5000)
+		testkit.WaitFor(s.t, time.Minute, "the export to be in the middle", func() bool {
+			var checkpoints, copied int
+			var status string
+			err := db.QueryRow(s.context(10*time.Second), `SELECT status, (SELECT count(*) FROM export.checkpoints WHERE export_id = $1),
+				(SELECT coalesce(sum(tuples_processed), 0) FROM pg_stat_progress_copy) FROM export.jobs WHERE export_id = $1`, id).
+				Scan(&status, &checkpoints, &copied)
+			require.NoError(s.t, err)
+			require.Contains(s.t, []string{"pending", "running"}, status, "it is too late for kill %d", kill+1)
+			return checkpoints >= kill && copied >= row
+		})
 		s.kill()
 		s.launch()
 		db.Reset() // those connections are broken

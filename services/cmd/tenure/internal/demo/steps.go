@@ -243,9 +243,9 @@ func (w *walk) auditLog(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d events, the hash chain holds, and so do the %d roots that were signed", report.Events, report.Roots), nil
 }
 
-// wantedMails is how many mails such a life brings at least: ready, upgraded, two exports, payment failed, suspended, back,
-// leaving twice, deleted.
-const wantedMails = 10
+// wantedMails is how many mails such a life brings at least: ready, upgraded, two exports, payment failed, suspended, back
+// twice, leaving twice, the last reminder, deleted.
+const wantedMails = 12
 
 func (w *walk) mails(ctx context.Context) (string, error) {
 	for {

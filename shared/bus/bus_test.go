@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -187,6 +188,27 @@ func TestFiveTriesParkOneTenantAndReplayTakesItUp(t *testing.T) {
 	require.Equal(t, []int64{1, 2, 3, 4}, rec.of("bad"))
 	r.publish(t, "bad", 5)
 	testkit.WaitFor(t, 5*time.Second, "the tenant is free again", func() bool { return len(rec.of("bad")) == 5 })
+}
+
+// A message may be put behind another in the very moment in which that one is handled at last: nobody waits for it then.
+func TestWhatIsParkedBehindNothingGoesOn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	rec := newRecorder(func(e events.Event, _ int) error {
+		if e.Sequence == 1 {
+			return errors.New("a bug")
+		}
+		return nil
+	})
+	r.publish(t, "bad", 1)
+	r.publish(t, "bad", 2)
+	stop := r.consume(t, rec.handle)
+	testkit.WaitFor(t, 20*time.Second, "the tenant is parked", func() bool { return len(r.letters(t)) == 2 })
+	stop()
+	_, err := r.db.Exec(t.Context(), `UPDATE bus.dead_letters SET replayed_at = now() WHERE original_id = 'bad.1'`)
+	require.NoError(t, err)
+	r.consume(t, rec.handle)
+	testkit.WaitFor(t, 10*time.Second, "it is handled", func() bool { return slices.Contains(rec.of("bad"), 2) })
 }
 
 func TestOutagesCountNoTries(t *testing.T) {

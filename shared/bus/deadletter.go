@@ -44,7 +44,16 @@ type deadLetters struct {
 
 func (d *deadLetters) isParked(key string) bool { return d.parked[key] }
 
+// loadParked reads which tenants are parked. A message may have been put behind another in the very moment in which that one
+// was handled at last: it has nothing in front of it then, and goes on by itself, as it would have.
 func (d *deadLetters) loadParked(ctx context.Context) error {
+	_, err := d.db.Exec(ctx, `UPDATE bus.dead_letters d SET replay_requested_at = now()
+		WHERE consumer = $1 AND reason = $2 AND replayed_at IS NULL AND replay_requested_at IS NULL AND payload IS NOT NULL
+		AND NOT EXISTS (SELECT FROM bus.dead_letters o WHERE o.consumer = d.consumer
+			AND o.parked_key = d.parked_key AND o.replayed_at IS NULL AND o.id < d.id)`, d.consumer, reasonParked)
+	if err != nil {
+		return fmt.Errorf("load parked tenants: %w", err)
+	}
 	rows, err := d.db.Query(ctx, `SELECT DISTINCT parked_key FROM bus.dead_letters
 		WHERE consumer = $1 AND replayed_at IS NULL AND parked_key <> ''`, d.consumer)
 	if err != nil {
@@ -78,6 +87,9 @@ func storable(name string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(name, "\uFFFD"), "\x00", "")
 }
 
+// reasonParked is that of a message that was put aside behind another.
+const reasonParked = "tenant_parked"
+
 // reason is the stable code of why a message was put aside.
 func reason(err error) string {
 	var format *events.FormatError
@@ -85,7 +97,7 @@ func reason(err error) string {
 	case errors.As(err, &format):
 		return format.Code
 	case errors.Is(err, errParked):
-		return "tenant_parked"
+		return reasonParked
 	case fault.IsConflict(err):
 		return "id_conflict"
 	case fault.IsPermanent(err):
@@ -150,7 +162,7 @@ func (d *deadLetters) replayOne(ctx context.Context, handle Handler) (more bool,
 		return false, err
 	}
 	if err := d.handleAgain(ctx, headers, payload, subject, handle); err != nil {
-		_, e := d.db.Exec(ctx, `UPDATE bus.dead_letters SET replay_requested_at = NULL, error = $2 WHERE id = $1`, id, err.Error())
+		_, e := d.db.Exec(ctx, `UPDATE bus.dead_letters SET replay_requested_at = NULL, reason = $3, error = $2 WHERE id = $1`, id, err.Error(), reason(err))
 		return true, e
 	}
 	// Those behind it go on by themselves, unless none is left: then the tenant is no longer parked. What was handled is

@@ -111,7 +111,7 @@ func TestTheExampleForDeployments(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s (%s, class %q, persons: %v, %d targets)", s.Name(), traits.Kind, traits.Class, traits.Subjects, len(traits.Targets)))
 	}
 	want := []string{
-		`app (postgres, class "", persons: true, 4 targets)`, `app/invoices (postgres, class "invoices", persons: false, 1 targets)`,
+		`app (postgres, class "", persons: true, 4 targets)`, `app/accounting (postgres, class "accounting", persons: false, 1 targets)`,
 		`files (s3, class "", persons: false, 1 targets)`,
 	}
 	if !slices.Equal(got, want) {

@@ -3,9 +3,13 @@ package main
 
 import (
 	"os"
+	"runtime/debug"
 
 	"tenure/services/export"
 	"tenure/shared/runner"
 )
 
-func main() { os.Exit(runner.Main("export", export.New)) }
+func main() {
+	debug.SetGCPercent(export.GCPercent)
+	os.Exit(runner.Main("export", export.New))
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 
@@ -62,9 +63,10 @@ func newBench() *cobra.Command {
 	return cmd
 }
 
-// newExporter is the export service by itself, for the benchmark that starts this program again.
+// newExporter is the export service by itself, as cmd/export runs it, for the benchmark that starts this program again.
 func newExporter() *cobra.Command {
 	return &cobra.Command{Use: "exporter", Hidden: true, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		debug.SetGCPercent(export.GCPercent)
 		return runner.Run(cmd.Context(), runner.OSEnviron(), nil, runner.Named{Name: "export", New: export.New})
 	}}
 }

@@ -55,7 +55,7 @@ func startWinBack(t *testing.T) *system {
 func (s *system) coupon(id string) {
 	s.t.Helper()
 	form := url.Values{"id": {id}, "percent_off": {"50"}, "duration": {"once"}}
-	r, err := http.NewRequestWithContext(s.context(time.Minute), "POST", s.at.Stripe+"/v1/coupons", strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(s.context(time.Minute), http.MethodPost, s.at.Stripe+"/v1/coupons", strings.NewReader(form.Encode()))
 	require.NoError(s.t, err)
 	r.Header.Set("Authorization", "Bearer "+s.stripeKey())
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

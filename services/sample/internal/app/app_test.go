@@ -203,8 +203,9 @@ func TestTheGatesAnswerIsPassedOn(t *testing.T) {
 			w.publish("acme", test.event)
 			// An opened gate is seen at once, a closed one within moments.
 			testkit.WaitFor(t, soon, "the gate has heard of "+name, func() bool {
-				_, err := w.Query(t.Context(), "acme", "x", 0)
-				return status(err) == test.query
+				_, queryErr := w.Query(t.Context(), "acme", "x", 0)
+				_, addErr := w.Add(t.Context(), "acme", "n", "c")
+				return status(queryErr) == test.query && status(addErr) == test.ingest
 			})
 		}
 		_, queryErr := w.Query(t.Context(), "acme", "x", 0)

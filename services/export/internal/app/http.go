@@ -72,6 +72,7 @@ type Progress struct {
 	RowsPerSecond  float64 `json:"rows_per_second,omitempty"`
 	BytesPerSecond float64 `json:"bytes_per_second,omitempty"`
 	ETASeconds     int64   `json:"eta_seconds,omitempty" doc:"until all rows are read, if it goes on as it does"`
+	RedoneBytes    int64   `json:"redone_bytes,omitempty" doc:"what had to be read again after interruptions"`
 }
 
 // errUnknownExport is the one answer for ids that do not exist and for those of other tenants: its bytes must not tell
@@ -227,7 +228,7 @@ func summary(job *store.Job) Export {
 }
 
 func progress(job *store.Job) Progress {
-	p := Progress{Done: job.Done, Total: job.Total, Bytes: job.ContentBytes}
+	p := Progress{Done: job.Done, Total: job.Total, Bytes: job.ContentBytes, RedoneBytes: job.RedoneBytes}
 	if job.Status != store.Running {
 		return p
 	}

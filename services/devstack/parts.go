@@ -69,20 +69,28 @@ func (s *Stack) startNATS(ctx context.Context) error {
 	return nil
 }
 
+// startS3 opens its address by itself, so that another program may take it after it was tried out: the next start of the
+// server tries another one.
 func (s *Stack) startS3(ctx context.Context) error {
-	addr, err := s.state.reserve(ctx, "s3", anyPort, "")
-	if err != nil {
-		return fmt.Errorf("start S3: %w", err)
-	}
-	s.s3, err = s3server.Start(ctx, s3server.Config{
-		Dir:       s.path("s3"),
-		Addr:      addr,
-		AccessKey: s.state.S3AccessKey,
-		SecretKey: s.state.S3SecretKey,
-		Bucket:    Bucket,
-	})
-	if err != nil {
-		return err
+	const tries = 3
+	for try := 1; ; try++ {
+		addr, err := s.state.reserve(ctx, "s3", anyPort, "")
+		if err != nil {
+			return fmt.Errorf("start S3: %w", err)
+		}
+		s.s3, err = s3server.Start(ctx, s3server.Config{
+			Dir:       s.path("s3"),
+			Addr:      addr,
+			AccessKey: s.state.S3AccessKey,
+			SecretKey: s.state.S3SecretKey,
+			Bucket:    Bucket,
+		})
+		if err == nil {
+			break
+		}
+		if try == tries || !taken(ctx, portOf("http://"+addr)) {
+			return err
+		}
 	}
 	go func() {
 		<-s.s3.Done()

@@ -13,6 +13,7 @@ import (
 	"tenure/services/deletion/internal/certificate"
 	"tenure/services/deletion/internal/purge"
 	"tenure/services/deletion/verify"
+	"tenure/shared/retention"
 )
 
 var due = time.Date(2026, 5, 31, 12, 0, 0, 0, time.UTC)
@@ -161,7 +162,7 @@ func TestRetentionCertificate(t *testing.T) {
 func TestReceipt(t *testing.T) {
 	before, after := int64(7), int64(0)
 	s := purge.Subject{
-		RequestID: "r-1", Tenant: "acme", Key: "ann@example.com", RequestedAt: due, DueBy: purge.MonthAfter(due),
+		RequestID: "r-1", Tenant: "acme", Key: "ann@example.com", RequestedAt: due, DueBy: retention.MonthAfter(due),
 		Stores: []purge.Store{
 			{Name: "documents", Before: &before, After: &after, ReadAt: due.Add(time.Minute)},
 			{Name: "files", Stays: "it does not name the persons whose rows it holds"},
@@ -180,7 +181,7 @@ func TestReceipt(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := verify.Report{
-		Kind: verify.Subject, TenantID: "acme", OperationID: "r-1", RequestedAt: due, DueBy: purge.MonthAfter(due),
+		Kind: verify.Subject, TenantID: "acme", OperationID: "r-1", RequestedAt: due, DueBy: retention.MonthAfter(due),
 		FinishedAt: due.Add(time.Minute), Stores: 1, Erased: 7, Exceptions: r.Exceptions, KeyID: got.KeyID,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

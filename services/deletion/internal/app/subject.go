@@ -17,6 +17,7 @@ import (
 	"tenure/services/deletion/internal/store"
 	"tenure/shared/events"
 	"tenure/shared/pg"
+	"tenure/shared/retention"
 	"tenure/shared/telemetry"
 )
 
@@ -60,7 +61,7 @@ func (a *App) RequestSubjectErasure(ctx context.Context, r SubjectRequest) (*sto
 	id := uuid.Must(uuid.NewV7()).String()
 	s := &store.SubjectErasure{
 		RequestID: id, TenantID: r.Tenant, Subject: r.Subject, ContentSHA256: r.hash(id), Reason: r.Reason,
-		RequestedBy: r.Actor, RequestedAt: now, DueBy: purge.MonthAfter(now), Key: r.Key, Status: store.StatusOpen,
+		RequestedBy: r.Actor, RequestedAt: now, DueBy: retention.MonthAfter(now), Key: r.Key, Status: store.StatusOpen,
 	}
 	opened, err := a.openSubjectErasure(ctx, *s)
 	switch {

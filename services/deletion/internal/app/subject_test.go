@@ -12,7 +12,6 @@ import (
 
 	"tenure/services/connectors"
 	"tenure/services/deletion/internal/app"
-	"tenure/services/deletion/internal/purge"
 	"tenure/services/deletion/internal/store"
 	"tenure/services/deletion/verify"
 	"tenure/shared/events"
@@ -55,7 +54,7 @@ func TestSubjectErasure(t *testing.T) {
 	people.fail = fmt.Errorf("no such person: %s", person) // what a store says may name the person
 	stop := w.start(w.app)
 	asked := w.ask("")
-	if !asked.DueBy.Equal(purge.MonthAfter(asked.RequestedAt)) {
+	if !asked.DueBy.Equal(retention.MonthAfter(asked.RequestedAt)) {
 		t.Errorf("asked at %v, due by %v", asked.RequestedAt, asked.DueBy)
 	}
 	stuck := w.wantTold("erasure.stuck")

@@ -9,22 +9,16 @@ import (
 
 	"tenure/services/export/internal/store"
 	"tenure/shared/events"
+	"tenure/shared/retention"
 )
 
 // alertDays before an archive is due an operator is called, in days.
 const alertDays = 7
 
-// dueBy is one calendar month after the receipt of a request, as GDPR Article 12(3) has it. A month ends on the day of the
-// same number, or on its last where it has none (Regulation (EEC, Euratom) No 1182/71, Article 3(2)(c)). Its days are UTC's,
-// each as long as day.
+// dueBy is one calendar month after the receipt of a request, of days that are as long as day.
 func dueBy(received time.Time, day time.Duration) time.Time {
-	received = received.UTC()
-	next := received.AddDate(0, 1, 0)
-	if next.Day() != received.Day() { // Go has counted on, into the month after
-		next = next.AddDate(0, 0, -next.Day())
-	}
-	days := next.Sub(received) / (24 * time.Hour)
-	return received.Add(days * day)
+	days := retention.MonthAfter(received).Sub(received) / (24 * time.Hour)
+	return received.UTC().Add(days * day)
 }
 
 // alertOverdue calls an operator for exports that will soon be late, once for each.
